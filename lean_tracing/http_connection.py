@@ -106,8 +106,8 @@ class HttpConnection:
         }
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         try:
-            self._send(f"POST {path} HTTP/1.1\r\n{head}\r\n".encode("ascii"))
-            self._send(body)
+            # At once, so that the receiver is not woken for the headers alone.
+            self._send(f"POST {path} HTTP/1.1\r\n{head}\r\n".encode("ascii") + body)
         except (BrokenPipeError, ConnectionResetError) as error:
             # A receiver that refuses a request for its headers may answer and close before it has read the body.
             with contextlib.suppress(Exception):

@@ -10,12 +10,11 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from lean_tracing import attributes as keys
 from lean_tracing.current import attach, current_span, detach, get_current
@@ -42,26 +41,32 @@ _MAX_TOPICS = 256
 _MAX_PARTITIONS = 1024
 
 
-def message_headers(message: "Message") -> Sequence[KafkaHeader]:
+def _is_intact(headers: list[object]) -> bool:
+    """Whether no tuple of `headers` holds NULL. The garbage collector can read such a tuple, and leaves NULL out."""
+    pairs = [header for header in headers if isinstance(header, tuple)]
+    return len(gc.get_referents(*pairs)) == 2 * len(pairs)
+
+
+def message_headers(
+    message: "Message", is_intact: Callable[[list[object]], bool] = _is_intact
+) -> Sequence[KafkaHeader]:
     """The headers of a message; none if they cannot be read, because a name is not UTF-8.
 
     It may be called more than once. For such a message confluent-kafka's first `headers()` raises SystemError, and each
     later one returns tuples that hold NULL; reading those crashes the process (observed in 2.16.1).
+
+    Args:
+        message: a received one.
+        is_intact: whether none of the tuples in a list holds NULL; the native part has another one.
     """
     try:
         headers = message.headers() or ()
-        if isinstance(headers, list) and not _is_intact(headers):
+        if isinstance(headers, list) and not is_intact(headers):
             raise ValueError("a header without a name")
         return list(headers.items() if isinstance(headers, dict) else headers)
     except Exception:  # the client could not decode a name; the message itself is good
         message.set_headers([])
         return ()
-
-
-def _is_intact(headers: Sequence[object]) -> bool:
-    """Whether no tuple of `headers` holds NULL. The garbage collector can read such a tuple, and leaves NULL out."""
-    pairs = [header for header in headers if isinstance(header, tuple)]
-    return len(gc.get_referents(*pairs)) == 2 * len(pairs)
 
 
 def _shown_key(key: str | bytes) -> str:
@@ -173,35 +178,34 @@ def _end_and_report(
             detach(token)
 
 
-@dataclass(slots=True)
 class Processing:
-    """The report of a handler about the current message; `outcome` becomes an attribute of its span."""
+    """The block in which a message is processed, and its handler's report on it.
 
-    span: Span
-    outcome: str = SUCCESS
+    Attributes:
+        span: that of the message.
+        outcome: becomes an attribute of the span.
+    """
 
+    __slots__ = ("_own", "_scope", "_started_ns", "outcome", "span")
 
-class ProcessScope:
-    """The block in which a message is processed."""
-
-    __slots__ = ("_own", "_processing", "_scope", "_span", "_started")
-
-    def __init__(self, scope: SpanScope, own: OwnAttributes) -> None:
+    def __init__(self, scope: SpanScope, span: Span, own: OwnAttributes) -> None:
+        self.span = span
+        self.outcome = SUCCESS
         self._scope = scope
         self._own = own
 
-    def __enter__(self) -> Processing:
-        self._started = time.perf_counter()
-        self._processing = Processing(self._scope.__enter__())
-        return self._processing
+    def __enter__(self) -> Self:
+        self._started_ns = time.perf_counter_ns()
+        self._scope.__enter__()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        self._processing.span.set_attributes(
+        self.span.set_attributes(
             {
-                self._own.processing_time_ms: round((time.perf_counter() - self._started) * 1000, 3),
-                self._own.outcome: self._processing.outcome if error is None else FAILURE,
+                self._own.processing_time_ms: (time.perf_counter_ns() - self._started_ns) // 1000 / 1000,
+                self._own.outcome: self.outcome if error is None else FAILURE,
             }
         )
         self._scope.__exit__(kind, error, where)
@@ -243,6 +247,7 @@ class TracingConsumer:
         self._client_id = client_id
         self._address = TopicPartition
         self._unknown = (KafkaException, RuntimeError)
+        self._is_intact = _is_intact if traces.native is None else traces.native.is_intact
         self._partitions: dict[tuple[str, int], _Partition] = {}
 
     def _partition(self, topic: str, number: int) -> _Partition:
@@ -278,36 +283,35 @@ class TracingConsumer:
             return None
         return max(0, watermarks[1] - offset - 1)
 
-    def process(self, message: "Message") -> ProcessScope:
+    def process(self, message: "Message") -> Processing:
         """The span around the handling of `message`, current inside the block. An error is recorded and raised again.
 
         A message without a context, or with one that cannot be read, begins a trace.
         """
         traces = self._traces
-        own = traces.own
         partition = self._partition(message.topic() or "", message.partition() or 0)
-        offset = message.offset() or 0
+        context, links = traces.propagator.producer_in(message_headers(message, self._is_intact))
+        span = traces.start(
+            partition.name, kind=SpanKind.CONSUMER, attributes=partition.attributes, context=context, links=links
+        )
+        times = partition.count_delivery(message.offset() or 0)
+        if span.is_recording():
+            span.set_attributes(self._describe_delivery(message, partition, times))
+        return Processing(traces.scope(span, context), span, traces.own)
+
+    def _describe_delivery(self, message: "Message", partition: _Partition, times: int) -> _Attributes:
+        own = self._traces.own
         attributes = _describe_message(message.key(), message.value())
-        attributes[keys.MESSAGING_KAFKA_OFFSET] = offset
+        attributes[keys.MESSAGING_KAFKA_OFFSET] = offset = message.offset() or 0
         if (lag := self._lag(partition.address, offset)) is not None:
             attributes[own.kafka_consumer_lag] = lag
         sent_ms = message.timestamp()[1]
         if sent_ms > 0:
             # The clocks of two machines may differ; the time is never below zero.
-            attributes[own.kafka_queue_time_ms] = max(0.0, round(time.time() * 1000 - sent_ms, 3))
-        if times := partition.count_delivery(offset):
+            attributes[own.kafka_queue_time_ms] = max(0, time.time_ns() // 1000 - sent_ms * 1000) / 1000
+        if times:
             attributes[own.kafka_redeliveries] = times
-        context = traces.propagator.from_kafka(message_headers(message))
-        creation = current_span(context).get_span_context()
-        span = traces.start(
-            partition.name,
-            kind=SpanKind.CONSUMER,
-            attributes=partition.attributes,
-            context=context,
-            links=(Link(creation),) if creation.is_valid else (),
-        )
-        span.set_attributes(attributes)
-        return ProcessScope(traces.scope(span, context), own)
+        return attributes
 
     @contextmanager
     def batch(self, messages: Sequence["Message"]) -> Iterator[None]:

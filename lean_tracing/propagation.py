@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote
 from opentelemetry import baggage, trace
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags, TraceState
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, TraceFlags, TraceState
 
 from lean_tracing import tracestate
 from lean_tracing.current import SPAN_KEY, current_span, get_current, with_span
@@ -128,6 +128,16 @@ class Propagator:
             if (text := _text(value)) is not None:
                 candidates.setdefault(name, []).append(text)
         return self._context(candidates) if candidates else _NOTHING
+
+    def producer_in(self, headers: Iterable[KafkaHeader] | None) -> tuple[Context, tuple[Link, ...]]:
+        """The same context, and a link to the span that created the message; none without such a span."""
+        if self._native is not None and self._trace_context:
+            plain: tuple[Context, tuple[Link, ...]] | None = self._native.producer_in(headers)
+            if plain is not None:
+                return plain
+        context = self.from_kafka(headers)
+        creation = current_span(context).get_span_context()
+        return context, (Link(creation),) if creation.is_valid else ()
 
     def _context(self, candidates: Mapping[str, Sequence[str]]) -> Context:
         """The context of the last valid value of each header."""

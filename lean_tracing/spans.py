@@ -88,6 +88,7 @@ class TraceManager:
             native: the native part.
         """
         self._tracer = tracer
+        self.native = native
         self.redactor = redactor
         self.sampled_by_attributes = sampled_by_attributes
         self.propagator = propagator or Propagator(redactor=redactor)

@@ -121,7 +121,8 @@ class _EngineTracing:
         def run(cursor: Any, statement: str, *arguments: Any) -> None:
             """Runs a statement; `arguments` are its parameters, if it has any, and the execution context."""
             try:
-                info = arguments[-1].root_connection.info
+                # Not its own `info`, which takes three times as long.
+                info = arguments[-1].root_connection.connection.info
             except (AttributeError, NotImplementedError):  # the dialect itself queries a new connection
                 execute(cursor, statement, *arguments)
                 return

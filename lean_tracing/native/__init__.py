@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, Link, NonRecordingSpan, SpanContext, SpanKind
 
 from lean_tracing import current
 from lean_tracing.propagation import CORRELATION_KEY
@@ -47,6 +47,10 @@ def configure(module: ModuleType) -> None:
     """
     if current.variable is None:
         raise TypeError("OTEL_PYTHON_CONTEXT names another context than that of contextvars")
+    made = NonRecordingSpan(INVALID_SPAN_CONTEXT), Link(INVALID_SPAN_CONTEXT)
+    expected = {"_context": INVALID_SPAN_CONTEXT}, {"_context": INVALID_SPAN_CONTEXT, "_attributes": None}
+    if tuple(map(vars, made)) != expected:
+        raise TypeError("spans that are not recorded, or links, have other attributes than the native part sets")
     module.configure(
         RecordedSpan,
         NativeSpan,

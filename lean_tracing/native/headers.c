@@ -10,6 +10,7 @@ static const char *const names[] = {"traceparent", "tracestate", "baggage", "x-c
 enum { CORRELATION = 3 };
 /* The names of the headers that are written: in messages, and in responses. */
 static PyObject *traceparent_text, *correlation_text, *traceparent_name, *correlation_name;
+static PyObject *str_context, *str_attributes, *no_arguments;
 
 static int has_name(const char *text, Py_ssize_t length, const char *name)
 {
@@ -64,7 +65,9 @@ static PyObject *context_of(PyObject *value)
     PyTuple_SET_ITEM(context, 4, Py_NewRef(library.no_state));
     PyTuple_SET_ITEM(context, 5, Py_NewRef(Py_True));
     if (PyTuple_GET_ITEM(context, 0) != NULL && PyTuple_GET_ITEM(context, 1) != NULL)
-        span = PyObject_CallOneArg((PyObject *)library.non_recording, context);
+        span = library.non_recording->tp_new(library.non_recording, no_arguments, NULL);
+    if (span != NULL && PyObject_SetAttr(span, str_context, context) < 0) /* all that its constructor does */
+        Py_CLEAR(span);
     if (span != NULL)
         made = PyObject_CallNoArgs((PyObject *)library.context);
     if (made != NULL && PyDict_SetItem(made, library.span_key, span) < 0)
@@ -77,6 +80,8 @@ static PyObject *context_of(PyObject *value)
 /* The name of a header if it is of the type that this kind of headers has. */
 static const char *name_of(PyObject *name, int is_http, Py_ssize_t *length)
 {
+    if (name == NULL)
+        return NULL;
     if (is_http && PyBytes_CheckExact(name)) {
         *length = PyBytes_GET_SIZE(name);
         return PyBytes_AS_STRING(name);
@@ -110,6 +115,34 @@ PyObject *parent_in(PyObject *headers, int is_http)
     if (parent == NULL)
         Py_RETURN_NONE;
     return context_of(parent);
+}
+
+/* A link to the span of a context that was read from headers. */
+static PyObject *link_to(PyObject *context)
+{
+    PyObject *span = PyDict_GetItemWithError(context, library.span_key);
+    PyObject *creation = span == NULL ? NULL : span_context_of(span);
+    PyObject *link = creation == NULL ? NULL : library.link->tp_new(library.link, no_arguments, NULL);
+    /* All that its constructor does. */
+    if (link != NULL
+        && (PyObject_SetAttr(link, str_context, creation) < 0 || PyObject_SetAttr(link, str_attributes, Py_None) < 0))
+        Py_CLEAR(link);
+    Py_XDECREF(creation);
+    return link;
+}
+
+PyObject *producer_in(PyObject *headers)
+{
+    PyObject *context = parent_in(headers, 0);
+    if (context == NULL || context == Py_None)
+        return context;
+    PyObject *link = link_to(context);
+    PyObject *links = link == NULL ? NULL : PyTuple_Pack(1, link);
+    PyObject *both = links == NULL ? NULL : PyTuple_Pack(2, context, links);
+    Py_DECREF(context);
+    Py_XDECREF(link);
+    Py_XDECREF(links);
+    return both;
 }
 
 /* Whether `text` takes the header's value for a SpanContext; 0 if only the twin can write it. */
@@ -252,11 +285,25 @@ PyObject *answer(PyObject *context, PyObject *span)
     return result;
 }
 
+int is_intact(PyObject *headers)
+{
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
+        PyObject *header = PyList_GET_ITEM(headers, i);
+        if (PyTuple_Check(header)
+            && (PyTuple_GET_SIZE(header) != 2 || !PyTuple_GET_ITEM(header, 0) || !PyTuple_GET_ITEM(header, 1)))
+            return 0;
+    }
+    return 1;
+}
+
 int headers_configure(void)
 {
+    str_context = PyUnicode_InternFromString("_context");
+    str_attributes = PyUnicode_InternFromString("_attributes");
+    no_arguments = PyTuple_New(0);
     traceparent_text = PyUnicode_InternFromString(names[0]);
     correlation_text = PyUnicode_InternFromString(names[CORRELATION]);
     traceparent_name = PyBytes_FromString(names[0]);
     correlation_name = PyBytes_FromString(names[CORRELATION]);
-    return traceparent_text && correlation_text && traceparent_name && correlation_name ? 0 : -1;
+    return str_context && str_attributes && no_arguments && traceparent_text && correlation_text && traceparent_name && correlation_name ? 0 : -1;
 }

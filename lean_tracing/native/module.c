@@ -86,6 +86,16 @@ static PyObject *from_kafka(PyObject *Py_UNUSED(module), PyObject *headers)
     return parent_in(headers, 0);
 }
 
+static PyObject *read_producer(PyObject *Py_UNUSED(module), PyObject *headers)
+{
+    return producer_in(headers);
+}
+
+static PyObject *intact(PyObject *Py_UNUSED(module), PyObject *headers)
+{
+    return PyBool_FromLong(PyList_Check(headers) && is_intact(headers));
+}
+
 static PyObject *write_traceparent(PyObject *Py_UNUSED(module), PyObject *context)
 {
     return traceparent(context);
@@ -114,6 +124,8 @@ static PyMethodDef methods[] = {
     {"is_harmless", look, METH_O, "Whether a text certainly holds nothing to hide."},
     {"from_http", from_http, METH_O, "The caller's context in raw ASGI headers; None if the twin has to read them."},
     {"from_kafka", from_kafka, METH_O, "The same in the headers of a message."},
+    {"producer_in", read_producer, METH_O, "The same, and a link to the producer's span."},
+    {"is_intact", intact, METH_O, "Whether the headers of a message, a list, can be read."},
     {"traceparent", write_traceparent, METH_O, "The value of the header; None if the twin has to write it."},
     {"to_kafka", (PyCFunction)(void (*)(void))write_to_kafka, METH_FASTCALL,
      "The headers of a message with a context added; None if the twin has to write them."},

@@ -138,6 +138,10 @@ int start_add(PyObject *module);
 /* The context of the caller in headers; None if only the twin can read it. */
 PyObject *parent_in(PyObject *headers, int is_http);
 
+/* The context of the producer in the headers of a message, and a link to its span, in a tuple; None if only the twin can
+ * read it. */
+PyObject *producer_in(PyObject *headers);
+
 /* The header's value for a SpanContext; None if only the twin can write it. */
 PyObject *traceparent(PyObject *context);
 
@@ -147,6 +151,9 @@ PyObject *to_kafka(PyObject *headers, PyObject *context, PyObject *span);
 
 /* The context in which a request is handled, and the headers of its response; None if only the twin can make them. */
 PyObject *answer(PyObject *context, PyObject *span);
+
+/* Whether all tuples of a list are pairs, and none holds NULL; the twin is in kafka.py. */
+int is_intact(PyObject *headers);
 
 /* Makes the names of headers; -1 with an exception. */
 int headers_configure(void);

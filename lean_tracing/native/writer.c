@@ -81,7 +81,7 @@ static int put_plain_link(struct buffer *out, PyObject *link)
     if (Py_TYPE(link) != library.link)
         return 0;
     int written = 0;
-    PyObject *attributes = PyObject_GetAttr(link, str_attributes);
+    PyObject *attributes = PyObject_GetAttr(link, str_attributes); /* not its properties, which are calls of Python */
     PyObject *context = attributes == Py_None ? PyObject_GetAttr(link, str_context) : NULL;
     uint32_t flags;
     if (is_span_context(context) && PyTuple_GET_ITEM(context, 4) == library.no_state && flags_of(context, &flags)) {
@@ -341,8 +341,8 @@ int writer_add(PyObject *module)
         {&str_status, "_status"},
         {&str_state, "_state"},
         {&str_in_python, "in_python"},
-        {&str_attributes, "attributes"},
-        {&str_context, "context"},
+        {&str_attributes, "_attributes"},
+        {&str_context, "_context"},
         {NULL, NULL},
     };
     if (intern(names) < 0)
