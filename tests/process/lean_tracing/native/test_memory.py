@@ -1,5 +1,6 @@
 """The native part loses no memory and no reference, on its common ways and on those through its twins."""
 
+import contextlib
 import gc
 import os
 import sys
@@ -16,7 +17,7 @@ from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, T
 
 from lean_tracing.current import with_span
 from lean_tracing.log_encoder import LogEncoder, LogEntry
-from lean_tracing.propagation import Propagator
+from lean_tracing.propagation import Propagator, with_correlation_id
 from lean_tracing.redaction import Redactor
 from lean_tracing.sampling import TraceSampler
 from lean_tracing.shared_attributes import SharedAttributes
@@ -60,8 +61,10 @@ class _Tracing:
         self.logs = LogEncoder(Resource({}), redactor, native=compiled)
 
     def encode(self) -> None:
+        hand_over = self.spans.before(lambda item: self.spans.item(item) and None)
         for span in self.ended:
             self.spans.item(span)
+            hand_over(span)
         self.ended.clear()
 
 
@@ -111,8 +114,14 @@ def _headers(tracing: _Tracing, _: Mapping[Any, Any]) -> None:
     values: tuple[Any, ...] = (good, bad, None)
     for value in values:
         tracing.propagator.from_http([(b"host", b"x"), (b"TraceParent", value)])
-        context = tracing.propagator.from_kafka([("status", b"x"), ("traceparent", value)])
-        tracing.propagator.to_kafka((), context)
+        context, links = tracing.propagator.producer_in([("status", b"x"), ("traceparent", value)])
+        span = tracing.traces.start("message", context=context, links=links)
+        for carrier in ((), [("status", b"x"), ("Baggage", b"x")], [("größer", value)], [("short",)]):
+            with contextlib.suppress(ValueError):  # a header that is no pair
+                tracing.propagator.to_kafka(carrier, context, span)
+        tracing.propagator.answer(context, span)
+        tracing.propagator.answer(with_correlation_id(context, "a"), span)
+        span.update_name("another")
 
 
 @pytest.fixture

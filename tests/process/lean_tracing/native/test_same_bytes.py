@@ -1,5 +1,6 @@
 """The native part writes the same bytes as its twins in Python, and fails as they fail."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
@@ -8,14 +9,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from lean_tracing.encoding import AttributeEncoder, _Filter
 from lean_tracing.log_encoder import LogEncoder, LogEntry
 from lean_tracing.redaction import Redactor
 from lean_tracing.redaction.redactor import _may_hold_something
+from lean_tracing.sampling import TraceSampler
 from lean_tracing.shared_attributes import SharedAttributes
-from lean_tracing.span import RecordedSpan
+from lean_tracing.span import Limits, RecordedSpan
 from lean_tracing.span_encoder import SpanEncoder
+from lean_tracing.spans import TraceManager
+from lean_tracing.statistics import SpanCounts
+from lean_tracing.tracer import LeanTracer, TracerParts
 from tests.process.lean_tracing.native import values
 
 _RESOURCE = Resource({"service.name": "under-test", "process.pid": 7})
@@ -73,6 +79,49 @@ def test_spans(pair: _Pair, span: RecordedSpan) -> None:
         span.shared_attributes.encoded = None
     assert _outcome(native.item, span) == expected
     assert _outcome(native.item, span) == expected
+
+
+@given(span=values.spans())
+def test_a_span_at_its_end_is_written_alike_or_left_alone(pair: _Pair, span: RecordedSpan) -> None:
+    python, native = pair.spans
+    expected = _outcome(python.item, span)
+    if span.shared_attributes is not None:
+        span.shared_attributes.encoded = None
+    for _ in range(2):  # the second time with what the exporting thread has learned
+        taken: list[Any] = []
+        assert native.before(taken.append)(span) is None  # type: ignore[func-returns-value]
+        (item,) = taken
+        assert item is span or item == expected
+        assert _outcome(native.item, item) == expected
+
+
+def test_a_common_span_is_written_at_its_end_and_any_other_by_the_exporting_thread(compiled: ModuleType) -> None:
+    """The code that ends a span never waits for Python's redaction."""
+    encoder = SpanEncoder(_RESOURCE, Redactor(_KEY, compiled.is_harmless), native=compiled)
+    taken: list[Any] = []
+    parts = TracerParts(TraceSampler(1.0), Limits(), SpanCounts(), encoder.before(taken.append))
+    traces = TraceManager(LeanTracer(InstrumentationScope("tests"), parts), Redactor(_KEY), native=compiled)
+    shared = SharedAttributes({"db.system.name": "postgresql"})
+
+    def is_written_at_its_end(attributes: Mapping[str, Any], *, fails: bool = False) -> bool:
+        taken.clear()
+        with contextlib.suppress(KeyError), traces.span("GET /items", attributes=shared) as span:
+            span.set_attributes(attributes)
+            if fails:
+                raise KeyError
+        (item,) = taken
+        encoder.item(item)
+        return type(item) is tuple
+
+    common = {"task.status": "new", "attempt": 1, "price": 0.7, "first": True}
+    assert not is_written_at_its_end(common), "the keys are not known yet"
+    assert is_written_at_its_end(common)
+    for unusual in ({"email": "ada@example.com"}, {"note": "größer"}, {"list": [1]}, {"text": "word " * 1000}):
+        for _ in range(2):
+            assert not is_written_at_its_end(unusual), unusual
+    assert not is_written_at_its_end(common, fails=True)
+    assert encoder.before(taken.append) is not taken.append
+    assert SpanEncoder(_RESOURCE, Redactor(_KEY)).before(taken.append) == taken.append
 
 
 @given(body=values.TEXT, attributes=values.ATTRIBUTES)

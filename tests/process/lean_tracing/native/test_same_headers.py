@@ -1,5 +1,6 @@
 """The native part reads and writes the headers of a trace as its twins in Python."""
 
+import uuid
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
@@ -8,11 +9,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanContext, TraceFlags
+from opentelemetry.trace import INVALID_SPAN, Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags
 
 from lean_tracing.current import SPAN_KEY
-from lean_tracing.propagation import Propagator
+from lean_tracing.kafka import _is_intact
+from lean_tracing.propagation import CORRELATION_KEY, Propagator
 from lean_tracing.redaction import Redactor
+from lean_tracing.span import Limits, NativeSpan, RecordedSpan
 from tests.process.lean_tracing.native import values
 
 _GOOD = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -48,6 +51,10 @@ _PAIRS = st.one_of(
 
 
 def _described(context: Any) -> object:
+    if isinstance(context, tuple):
+        return type(context), *map(_described, context)
+    if isinstance(context, Link):
+        return type(context), vars(context)
     if not isinstance(context, Context):
         return context
     shown = dict(context)
@@ -67,9 +74,10 @@ def _both(compiled: ModuleType, formats: Sequence[str]) -> tuple[Propagator, Pro
 
 
 _FORMATS = st.sampled_from([("tracecontext", "baggage"), ("baggage",), ()])
+_WRAP = st.sampled_from([list, tuple, lambda pairs: list(map(list, pairs))])
 
 
-@given(pairs=_PAIRS, formats=_FORMATS, wrap=st.sampled_from([list, tuple, lambda pairs: list(map(list, pairs))]))
+@given(pairs=_PAIRS, formats=_FORMATS, wrap=_WRAP)
 @example(pairs=[("traceparent", _GOOD)], formats=("tracecontext",), wrap=list)
 @example(pairs=[("traceparent", _GOOD)] * 2, formats=("tracecontext",), wrap=list)
 def test_headers_of_kafka(compiled: ModuleType, pairs: list[Any], formats: tuple[str, ...], wrap: Any) -> None:
@@ -77,6 +85,7 @@ def test_headers_of_kafka(compiled: ModuleType, pairs: list[Any], formats: tuple
     assert _outcome(native.from_kafka, wrap(pairs)) == _outcome(python.from_kafka, wrap(pairs))
     named_in_bytes = [(name.encode(errors="replace"), value) for name, value in pairs]
     assert _outcome(native.from_kafka, named_in_bytes) == _outcome(python.from_kafka, named_in_bytes)
+    assert _outcome(native.producer_in, wrap(pairs)) == _outcome(python.producer_in, wrap(pairs))
 
 
 @given(pairs=_PAIRS, formats=_FORMATS, wrap=st.sampled_from([list, tuple, iter]))
@@ -103,6 +112,75 @@ def test_the_common_header_is_read_natively(compiled: ModuleType) -> None:
 def test_the_header_that_is_written(compiled: ModuleType, context: SpanContext) -> None:
     python, native = _both(compiled, ("tracecontext",))
     assert _outcome(native.traceparent, context) == _outcome(python.traceparent, context)
+
+
+_CONTEXTS = st.builds(
+    Context,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            CORRELATION_KEY: st.sampled_from(["7d444840-9dc0-11d1-b245-5ffdce74fad2", "a", "", "größer", None, 5]),
+            SPAN_KEY: values.CONTEXT.map(NonRecordingSpan),
+            "another": st.just("kept"),
+        },
+    ),
+)
+
+
+@st.composite
+def _spans(draw: st.DrawFn) -> Any:
+    """A span of each kind that a propagator may get, and some things that are none."""
+    kind = draw(st.sampled_from([RecordedSpan, NativeSpan, NonRecordingSpan, None]))
+    context = draw(st.one_of(values.CONTEXT, values.CONTEXT, values.WRONG_CONTEXT))
+    if kind is None:
+        return draw(st.sampled_from([INVALID_SPAN, _Foreign(context)]))
+    if kind is NonRecordingSpan:
+        return kind(context)
+    return kind("a", context, None, SpanKind.CLIENT, None, (), None, Limits(), None, lambda _: None)
+
+
+class _Foreign(NonRecordingSpan):
+    """The span of another library."""
+
+
+@given(pairs=_PAIRS, context=_CONTEXTS, span=st.one_of(_spans(), st.none()), formats=_FORMATS, wrap=_WRAP)
+@example(pairs=[("status", b"new")], context=Context(), span=None, formats=("tracecontext",), wrap=list)
+def test_the_headers_of_a_message_that_is_sent(
+    compiled: ModuleType, pairs: list[Any], context: Context, span: Any, formats: tuple[str, ...], wrap: Any
+) -> None:
+    for entries in ((), ("user",)):
+        python, native = (Propagator(formats, _REDACTOR, entries, part) for part in (None, compiled))
+        expected = _outcome(python.to_kafka, wrap(pairs), context, span)
+        assert _outcome(native.to_kafka, wrap(pairs), context, span) == expected
+
+
+@given(context=_CONTEXTS, span=_spans())
+def test_the_answer_to_a_request(compiled: ModuleType, context: Context, span: Any) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("uuid.uuid4", lambda: uuid.UUID(int=7))
+        python, native = _both(compiled, ("tracecontext",))
+        assert _outcome(native.answer, context, span) == _outcome(python.answer, context, span)
+
+
+def test_the_common_headers_are_written_natively(compiled: ModuleType) -> None:
+    context = compiled.from_http([(b"traceparent", _GOOD)])
+    span = context[SPAN_KEY]
+    assert compiled.to_kafka([("status", b"new"), ("Traceparent", b"old")], context, span) == [
+        ("status", b"new"),
+        ("traceparent", _GOOD),
+    ]
+    inner, headers = compiled.answer(context, span)
+    assert headers == [(b"x-correlation-id", _GOOD[3:35]), (b"traceparent", _GOOD)]
+    assert (inner[SPAN_KEY], inner[CORRELATION_KEY]) == (span, _GOOD[3:35].decode())
+    for function, count in ((compiled.to_kafka, 3), (compiled.answer, 2)):
+        with pytest.raises(TypeError, match="arguments"):
+            function(*range(count + 1))
+
+
+@given(headers=st.lists(st.one_of(st.tuples(_NAME, _VALUE), st.tuples(_NAME), st.lists(_NAME), st.none()), max_size=4))
+def test_whether_headers_are_intact(compiled: ModuleType, headers: list[Any]) -> None:
+    assert compiled.is_intact(headers) == _is_intact(headers)
+    assert not compiled.is_intact(tuple(headers))
 
 
 @pytest.mark.parametrize("wrong", [None, 5, (), (1, 2, 3, 4, 5, 6), "traceparent"])
