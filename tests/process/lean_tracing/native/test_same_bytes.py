@@ -116,9 +116,9 @@ def test_a_common_span_is_written_at_its_end_and_any_other_by_the_exporting_thre
     common = {"task.status": "new", "attempt": 1, "price": 0.7, "first": True}
     assert not is_written_at_its_end(common), "the keys are not known yet"
     assert is_written_at_its_end(common)
-    for unusual in ({"email": "ada@example.com"}, {"note": "größer"}, {"list": [1]}, {"text": "word " * 1000}):
-        for _ in range(2):
-            assert not is_written_at_its_end(unusual), unusual
+    for unusual in ({"note": "größer"}, {"list": [1]}, {"text": "word " * 1000}, {"email": "ada@example.com"}):
+        assert not is_written_at_its_end(unusual), unusual
+    assert not is_written_at_its_end({"email": "ada@example.com"}), "what is redacted is in no cache"
     assert not is_written_at_its_end(common, fails=True)
     assert encoder.before(taken.append) is not taken.append
     assert SpanEncoder(_RESOURCE, Redactor(_KEY)).before(taken.append) == taken.append
