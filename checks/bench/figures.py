@@ -2,7 +2,7 @@
 
 import random
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -14,19 +14,31 @@ _RESAMPLES = 2000
 _LEAST_MICROSECONDS = 0.01
 # What this library may add to the import and start of a service.
 _START_MILLISECONDS = 60.0
-# By scenario: what this library may add with its native part, in µs of CPU.
-_NATIVE_LIMITS: Mapping[str, float] = {"span": 3.0, "varied": 4.0}
-# By scenario: its name, and what this library may add at most, in relation to stock's and in µs of CPU.
-_LIMITS: Mapping[str, tuple[str, float | None, float | None]] = {
-    "span": ("one span", None, 8.0),
-    "varied": ("one span, values that occur once", None, None),
-    "request": ("HTTP request", 0.06, None),
-    "sql": ("SQL", 0.15, None),
-    "produce": ("Kafka publish", 0.15, None),
-    "consume": ("Kafka consume", 0.15, None),
-    "create": ("HTTP + SQL + Kafka publish", 0.10, 100.0),
-    "process": ("Kafka consume + SQL + publish", 0.10, 100.0),
+_NAMES: Mapping[str, str] = {
+    "span": "one span",
+    "varied": "one span, values that occur once",
+    "request": "HTTP request",
+    "sql": "SQL",
+    "produce": "Kafka publish",
+    "consume": "Kafka consume",
+    "create": "HTTP + SQL + Kafka publish",
+    "process": "Kafka consume + SQL + publish",
 }
+# By variant and scenario: what it may add at most, in relation to stock's and in µs of CPU.
+_LIMITS: Mapping[Subject, Mapping[str, tuple[float | None, float | None]]] = {
+    NATIVE: {
+        "span": (None, 3.0),
+        "varied": (None, 4.0),
+        "request": (0.06, None),
+        "sql": (0.15, None),
+        "produce": (0.15, None),
+        "consume": (0.15, None),
+        "create": (0.10, 100.0),
+        "process": (0.10, 100.0),
+    },
+    OURS: {"span": (None, 8.0), "create": (None, 100.0), "process": (None, 100.0)},
+}
+_TITLES: Mapping[Subject, str] = {NATIVE: "with the native part", OURS: "in Python"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,21 +148,13 @@ class Results:
 
     def goals(self) -> list[Goal]:
         """Return the limits of the project and the values of this run."""
-        goals = []
-        for scenario, (name, share, microseconds) in _LIMITS.items():
-            if scenario not in self.scenarios:
-                continue
-            series = self.scenarios[scenario]
-            if share is not None:
-                to_stock = ratio(series).value
-                goals.append(Goal(name=f"{name}: CPU added, to stock's", measured=to_stock, limit=share, unit="x"))
-            if scenario in _NATIVE_LIMITS and NATIVE in series:
-                cost = statistics.median(added(series, NATIVE))
-                limit = _NATIVE_LIMITS[scenario]
-                goals.append(Goal(name=f"{name}: CPU added, native part", measured=cost, limit=limit, unit="µs"))
-            if microseconds is not None:
-                cost = statistics.median(added(series, OURS))
-                goals.append(Goal(name=f"{name}: CPU added", measured=cost, limit=microseconds, unit="µs"))
+        goals = [
+            goal
+            for subject, limits in _LIMITS.items()
+            for scenario, (share, microseconds) in limits.items()
+            if subject in self.scenarios.get(scenario, {})
+            for goal in self._cost_goals(scenario, subject, share, microseconds)
+        ]
         extra = statistics.median(self.memory[OURS]) - statistics.median(self.memory[BARE])
         goals.append(Goal(name="memory added", measured=extra, limit=12.0, unit="MiB"))
         for subject in (OURS, NATIVE):
@@ -180,6 +184,16 @@ class Results:
         goals.append(Goal(name="two processes that do the same, CPU apart", measured=apart, limit=0.02, unit=""))
         return goals
 
+    def _cost_goals(
+        self, scenario: str, subject: Subject, share: float | None, microseconds: float | None
+    ) -> Iterator[Goal]:
+        series, name = self.scenarios[scenario], f"{_NAMES[scenario]}, {_TITLES[subject]}: CPU added"
+        if share is not None:
+            yield Goal(name=f"{name}, to stock's", measured=ratio(series, subject).value, limit=share, unit="x")
+        if microseconds is not None:
+            cost = statistics.median(added(series, subject))
+            yield Goal(name=name, measured=cost, limit=microseconds, unit="µs")
+
     def document(self) -> dict[str, Any]:
         """Return the results for JSON."""
         return {
@@ -188,7 +202,14 @@ class Results:
                 scenario: {str(subject): asdict(values) for subject, values in series.items()}
                 for scenario, series in self.scenarios.items()
             },
-            "ratios": {scenario: asdict(ratio(series)) for scenario, series in self.scenarios.items()},
+            "ratios": {
+                str(subject): {
+                    scenario: asdict(ratio(series, subject))
+                    for scenario, series in self.scenarios.items()
+                    if subject in series
+                }
+                for subject in (OURS, NATIVE)
+            },
             "alternatives": {
                 scenario: {
                     str(subject): {

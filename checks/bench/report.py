@@ -28,14 +28,13 @@ def show(results: Results, console: Console) -> None:
     console.print(_versions(results))
     for scenario, series in results.scenarios.items():
         console.print(_table(_TITLES[scenario], series))
-        console.print(f"added cost of this library / added cost of stock: {_quotient(ratio(series))}")
+        console.print(_ratio("this library / added cost of stock", ratio(series)))
         if NATIVE in series:
-            to_python = ratio(series, NATIVE, OURS)
-            console.print(f"added cost with the native part / without it: {_quotient(to_python)}")
+            console.print(_ratio("the native part / added cost of stock", ratio(series, NATIVE)))
+            console.print(_ratio("the native part / without it", ratio(series, NATIVE, OURS)))
         for other in filter(series.__contains__, ALTERNATIVES):
             for against in filter(series.__contains__, (STOCK, OURS, NATIVE)):
-                to_it = ratio(series, other, against)
-                console.print(f"added cost of {other} / added cost of {against}: {_quotient(to_it)}")
+                console.print(_ratio(f"{other} / added cost of {against}", ratio(series, other, against)))
         recording = [subject for subject in series if subject.mode == "on" and subject != BARE]
         if unlike := [str(subject) for subject in recording if not delivered(series, subject)]:
             console.print(
@@ -56,9 +55,9 @@ def show(results: Results, console: Console) -> None:
     console.print(_goals(results.goals()))
 
 
-def _quotient(quotient: Interval) -> str:
-    verdict = ", a tie" if quotient.is_tie else ""
-    return f"{quotient.value:.2f} (95 %: {quotient.low:.2f} to {quotient.high:.2f}{verdict})"
+def _ratio(of: str, value: Interval) -> str:
+    verdict = ", a tie" if value.is_tie else ""
+    return f"added cost of {of}: {value.value:.3f} (95 %: {value.low:.3f} to {value.high:.3f}{verdict})"
 
 
 def _versions(results: Results) -> Table:

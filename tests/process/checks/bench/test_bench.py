@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import get_args
 
@@ -135,11 +136,38 @@ def test_the_report_states_ratios_goals_and_verdicts(results: Results) -> None:
     printed = output.getvalue()
     assert printed.count("added cost of this library / added cost of stock: ") == len(TINY.scenarios)
     assert printed.count("met") + printed.count("missed") >= len(results.goals())
+    with_native = len(TINY.scenarios) if _native(results) else 0
+    assert printed.count("added cost of the native part / added cost of stock: ") == with_native
     document = json.loads(json.dumps(results.document()))
     assert {goal["name"] for goal in document["goals"]} == {goal.name for goal in results.goals()}
     assert document["scenarios"]["request"]["ours"]["received"] == results.scenarios["request"][OURS].received
     assert document["scenarios"]["span"]["stock"]["versions"]["opentelemetry-sdk"] in printed
     assert all(document["delivered"]["span"].values())
+
+
+def _made(costs: Mapping[Subject, float]) -> dict[Subject, Series]:
+    return {subject: Series(cpu=[100.0 + cost] * 3) for subject, cost in costs.items()}
+
+
+def test_a_goal_is_that_of_the_variant_it_is_for() -> None:
+    costs = {BARE: 0.0, STOCK: 100.0, OURS: 7.0, CONTROL: 7.0}
+    delivery = Delivery(made=1, received=1, seconds=1e-5, cpu_microseconds=1)
+    results = Results(
+        machine={},
+        scenarios={"request": _made(costs | {NATIVE: 5.0}), "span": _made(costs | {NATIVE: 3.5})},
+        memory={BARE: [1.0], OURS: [2.0]},
+        deliveries={OURS: [delivery]},
+    )
+    assert {
+        goal.name: (goal.measured, goal.limit, goal.met) for goal in results.goals() if "CPU added" in goal.name
+    } == {
+        "HTTP request, with the native part: CPU added, to stock's": (0.05, 0.06, True),
+        "one span, with the native part: CPU added": (3.5, 3.0, False),
+        "one span, in Python: CPU added": (7.0, 8.0, True),
+    }
+    results.scenarios = {"request": _made(costs), "span": _made(costs)}
+    names = [goal.name for goal in results.goals()]
+    assert not any("native" in name for name in names), "a machine without a compiler has no native part"
 
 
 def test_a_ratio_compares_the_added_costs_of_the_same_round() -> None:
