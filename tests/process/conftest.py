@@ -1,9 +1,11 @@
-"""The order of the files: with several workers the longest begin first, so that none of them is the last to end."""
+"""Which worker runs which file, and when."""
 
 from pathlib import Path
 from typing import Final
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 _ROOT: Final = Path(__file__).parent
 LONGEST: Final = (
@@ -33,7 +35,38 @@ LONGEST: Final = (
     "service/task_manager/test_outages.py",
     "service/dev/test_dev.py",
 )
-"""Files whose tests take more than about 10 s in all, the longest first."""
+"""Files whose tests take more than about 10 s in all, the longest first: none of them shall be the last to end."""
+SHARING: Final = (
+    "stack/components/grafana/test_sidecar.py",
+    "stack/deploy/test_admission.py",
+    "stack/deploy/test_brokers.py",
+    "stack/deploy/test_drift.py",
+    "stack/deploy/test_namespace.py",
+    "stack/deploy/test_plain_pulumi.py",
+    "stack/deploy/test_queues.py",
+    "stack/deploy/test_real_pulumi.py",
+    "stack/explain/test_changes.py",
+    "stack/kubernetes/test_autoscaling.py",
+    "stack/kubernetes/test_dry_run.py",
+    "stack/kubernetes/test_field_owners.py",
+    "stack/kubernetes/test_volumes.py",
+    "stack/test_access.py",
+)
+"""Files whose tests share the API server of `stack/conftest.py`. A worker runs all of them: with one each, all workers
+would start a Kubernetes, which also works while no test uses it."""
+
+
+class _Scheduling(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """A file's tests stay together, since they share its fixtures."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "API server" if file.endswith(SHARING) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    """Returns the scheduler of `--dist=loadfile`."""
+    return _Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from stack.settings import ROOT
 from tests.__main__ import COMPUTING, run
+from tests.process.conftest import SHARING
 from tests.support.background import Background, Stage, lowest_priority
 
 
@@ -69,3 +70,12 @@ def test_programs_in_the_background_have_the_lowest_priority() -> None:
 def test_the_tests_without_time_limits_are_there() -> None:
     for path in COMPUTING:
         assert (ROOT / path).exists(), path
+
+
+def test_all_files_that_share_the_api_server_are_listed() -> None:
+    files = {
+        str(path.relative_to(ROOT / "tests/process"))
+        for path in (ROOT / "tests/process/stack").rglob("test_*.py")
+        if "server: ApiServer" in (text := path.read_text()) and "def server(" not in text and "running(" not in text
+    }
+    assert files == set(SHARING)
