@@ -5,7 +5,6 @@ import time
 from typing import Any
 
 import kubernetes
-from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ApiException, NotFoundError, ResourceNotFoundError
 
 from contracts.metadata import PART_OF, Manifest
@@ -14,6 +13,7 @@ from stack.errors import DeployError
 from stack.kubernetes.certificates import issued_secrets, untrusted
 from stack.kubernetes.client import REQUEST_SECONDS
 from stack.kubernetes.failures import api_message
+from stack.kubernetes.objects import dynamic_client
 from stack.settings import Settings
 
 
@@ -66,7 +66,7 @@ def require_issuer(client: kubernetes.client.ApiClient, settings: Settings, now:
 def _kind(client: kubernetes.client.ApiClient, issuer: ExternalIssuer) -> Any:
     """Return the client of the issuer's kind; None if the cluster does not know it."""
     try:
-        kinds = DynamicClient(client).resources.search(group=issuer.group, kind=issuer.kind)
+        kinds = dynamic_client(client).resources.search(group=issuer.group, kind=issuer.kind)
     except ResourceNotFoundError:
         return None
     return kinds[0] if kinds else None

@@ -3,7 +3,6 @@
 import base64
 import contextlib
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Final
 
 import kubernetes
@@ -20,6 +19,18 @@ from stack.kubernetes.keys import ObjectKey, object_key, object_name
 
 # Generated reports on other objects.
 _REPORTS: Final = frozenset({"Event", "PodMetrics"})
+_DYNAMIC: Final = "dynamic_client"
+
+
+def dynamic_client(client: kubernetes.client.ApiClient) -> DynamicClient:
+    """Returns the client for objects of any kind: one for each `client`, since each reads the kinds of the cluster.
+
+    A kind that the cluster gets later is found, too: if there is no such kind, the API server is asked again.
+    """
+    kept = vars(client)
+    if (dynamic := kept.get(_DYNAMIC)) is None:
+        dynamic = kept[_DYNAMIC] = DynamicClient(client)
+    return dynamic
 
 
 @dataclass(frozen=True)
@@ -103,9 +114,9 @@ class Objects:
             return True
         return False
 
-    @cached_property
+    @property
     def _dynamic(self) -> DynamicClient:
-        return DynamicClient(self.client)
+        return dynamic_client(self.client)
 
     def _resource(self, key: ObjectKey) -> tuple[Any, dict[str, Any]]:
         try:
