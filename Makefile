@@ -67,7 +67,8 @@ render: $(VENV)/installed ## write the manifests of STACK to .local/manifests
 unit: $(VENV)/installed ## run the unit tests, which need no other program (a minute)
 	@HYPOTHESIS_PROFILE=dev $(RUN) -m pytest tests/unit --quiet --numprocesses=2 --dist=worksteal -p no:schemathesis
 
-test: check ## run the tests, including those on the local cluster (half an hour)
+# The types are checked with the tests.
+test: lint ## check the code, run the tests, including those on the local cluster (a quarter of an hour)
 	@$(RUN) -m tests
 
 nightly: $(VENV)/installed ## run all tests, also the long ones, with 3,000 examples for each property (3 hours)

@@ -20,6 +20,7 @@ from tests.support.background import Background, Stage, lowest_priority
 
 PYTEST: Final = (sys.executable, "-m", "pytest")
 SLOWEST: Final = ("--durations=20", "--durations-min=10")
+TYPES: Final = ("types", (sys.executable, "-m", "mypy"))
 UNIT: Final = ("unit", (*PYTEST, "tests/unit", "--numprocesses=2", "--dist=worksteal", "-p", "no:schemathesis"))
 COMPUTING: Final = (
     "tests/process/checks/verdicts",
@@ -42,7 +43,7 @@ DOWN: Final = ("down", (sys.executable, "-m", "cli", "down"))
 LIFE_CYCLE: Final = ("life cycle", (*PYTEST, "tests/cluster/local"))
 WITHOUT_NIGHTLY: Final = ("-m", "not nightly")
 
-DURATION: Final = {"test": "half an hour", "nightly": "3 hours"}
+DURATION: Final = {"test": "a quarter of an hour", "nightly": "3 hours"}
 """On 2 cores, with the packages and images in the caches."""
 
 
@@ -62,11 +63,11 @@ def main() -> int:
             print(f"error: the local cluster cannot start: {reason}", file=sys.stderr)
             return 1
         print(f"without the tests on the local cluster: {reason}", flush=True)
-        return run(unit, untimed, process)
-    # The start of the cluster and the tests on it mostly wait. The process tests with time limits need both cores. In
-    # CI they follow when the cluster is down.
-    ends = (DOWN, life_cycle) if in_ci else ()
-    return run(UP, cluster, *ends, process, background=(unit, untimed))
+        return run(TYPES, unit, untimed, process)
+    # The start of the cluster and the tests on it mostly wait, so others run at the same time. The process tests with
+    # time limits need both cores: in CI they follow when the cluster is down.
+    down, last = ((DOWN,), (life_cycle,)) if in_ci else ((), ())
+    return run(UP, cluster, *down, process, *last, background=(TYPES, unit, untimed))
 
 
 def run(*stages: Stage, background: Sequence[Stage] = ()) -> int:

@@ -39,7 +39,7 @@ def assert_nothing_is_lost(settings: Settings, steps: Sequence[Step], spans: int
 def test_no_acknowledged_span_is_lost(tmp_path: Path) -> None:
     """With one Collector, for which no other one takes over."""
     steps = [Step(fault="disk-full", seconds=5), Step(fault="kill-store"), Step(fault="kill-collector")]
-    assert_nothing_is_lost(load("local"), steps, 18_000, tmp_path)
+    assert_nothing_is_lost(load("local"), steps, 12_000, tmp_path)
 
 
 @pytest.mark.nightly
