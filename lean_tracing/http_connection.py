@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from http.client import HTTPException, HTTPResponse
 from typing import Any, Final
 
+from lean_tracing.name_lookup import NameLookup
+
 # Of a request, for one address; with several addresses one that does not answer leaves time for the others.
 _CONNECT_SECONDS: Final = 5.0
 _MAX_RECEIVED: Final = (1 << 20) + (128 << 10)
@@ -42,17 +44,19 @@ class Response(HTTPResponse):
 class HttpConnection:
     """Sends one request after the other, in one thread; `end` is for any thread."""
 
-    def __init__(self, host: str, port: int, context: ssl.SSLContext | None) -> None:
+    def __init__(self, host: str, port: int, context: ssl.SSLContext | None, lookup: NameLookup) -> None:
         """Creates a connection that is not open yet.
 
         Args:
             host: name or address.
             port: of the receiver.
             context: of TLS; None without TLS.
+            lookup: of the host; further connections go on with it.
         """
         self._host = host
         self._port = port
         self._context = context
+        self._lookup = lookup
         self._socket: socket.socket | None = None
         self._ended = False
         self._deadline = 0.0
@@ -60,7 +64,7 @@ class HttpConnection:
     def open(self, deadline: float) -> None:
         """Connects to the first address that takes the connection."""
         self._deadline = deadline
-        addresses = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        addresses = self._lookup.addresses(self._left())
         for number, (family, kind, protocol, _, address) in enumerate(addresses, 1):
             plain = self._use(socket.socket(family, kind, protocol))
             try:
@@ -124,6 +128,7 @@ class HttpConnection:
     def end(self) -> None:
         """Ends the request that another thread waits for, with an OSError there. That thread closes the connection."""
         self._ended = True
+        self._lookup.end()
         if (connected := self._socket) is not None:
             with contextlib.suppress(OSError):  # it is closed already
                 # Not the method of TLS, after which another thread would send in clear.

@@ -39,7 +39,7 @@ class OtlpExporter:
         self._channel: grpc.Channel | None = None
         self._call: grpc.UnaryUnaryMultiCallable[bytes, bytes] | None = None
         self._closed = False
-        self._headers = tuple((name, value.get_secret_value()) for name, value in settings.headers.items())
+        self._headers = tuple(settings.sent_headers.items())
         url = urlsplit(settings.endpoint)
         self._target = f"{f'[{url.hostname}]' if ':' in (url.hostname or '') else url.hostname}:{url.port or 4317}"
         self._secure = url.scheme == "https"

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from lean_tracing.export_result import EXCEPTION, MAX_DETAIL, MAX_WAIT, ExportResult, result_of_response
 from lean_tracing.http_connection import HttpConnection, Response
+from lean_tracing.name_lookup import NameLookup
 from lean_tracing.settings import Signal, TracingSettings
 from lean_tracing.version import NAME, VERSION
 
@@ -54,9 +55,10 @@ class OtlpHttpExporter:
             "content-type": "application/x-protobuf",
             "user-agent": f"{NAME}/{VERSION}",
             **({"content-encoding": "gzip"} if self._compressed else {}),
-            **{name: value.get_secret_value() for name, value in settings.headers.items()},
+            **settings.sent_headers,
         }
         self._sending = threading.Lock()
+        self._lookup = NameLookup(self._host, self._port)
         self._connection: HttpConnection | None = None
         self._connected_at = 0.0
         self._max_age = max_age
@@ -90,6 +92,7 @@ class OtlpHttpExporter:
     def forget(self) -> None:
         """Releases the connection without ending it: in a forked child, because it is the parent's."""
         self._sending = threading.Lock()
+        self._lookup = NameLookup(self._host, self._port)
         self._closed = False
         self._disconnect()  # closes the child's copy of the socket, of which the receiver notices nothing
 
@@ -115,7 +118,7 @@ class OtlpHttpExporter:
         # Reads the certificates again, which may have been replaced.
         context = ssl.create_default_context(cafile=self._certificate) if self._secure else None
         self._connected_at = time.monotonic()
-        self._connection = connection = HttpConnection(self._host, self._port, context)
+        self._connection = connection = HttpConnection(self._host, self._port, context, self._lookup)
         if self._closed:  # `close` may have found no connection
             raise ConnectionAbortedError("closed")
         connection.open(deadline)

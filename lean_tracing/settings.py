@@ -1,9 +1,11 @@
 """The settings of tracing: the one definition of their defaults, limits and environment variables."""
 
 import os
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationInfo, field_validator
 
@@ -252,6 +254,19 @@ class TracingSettings(EnvironmentSettings):
     def url(self, signal: Signal) -> str:
         """Where a signal is sent over HTTP: as OpenTelemetry prescribes, below an endpoint that is for all signals."""
         return self.endpoint if signal in self._whole_urls else f"{self.endpoint.rstrip('/')}/v1/{signal}"
+
+    @property
+    def sent_headers(self) -> Mapping[str, str]:
+        """The headers of each request. As clients of HTTP do, a user and a password in the endpoint become one.
+
+        An `authorization` among the headers wins.
+        """
+        url = urlsplit(self.endpoint)
+        headers = {name: value.get_secret_value() for name, value in self.headers.items()}
+        if url.username is None and url.password is None:
+            return headers
+        credentials = f"{unquote(url.username or '')}:{unquote(url.password or '')}"
+        return {"authorization": f"Basic {b64encode(credentials.encode()).decode()}", **headers}
 
     @property
     def ignored(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from checks.harness.certificates import self_signed
 from lean_tracing import TracingSettings, start_tracing
+from lean_tracing.otlp_exporter import TRACES, OtlpExporter
 from lean_tracing.otlp_http import MAX_AGE, OtlpHttpExporter
 from tests.support.exporting import account
 from tests.support.http_server import Request, Response, http_server
@@ -237,6 +238,102 @@ def test_a_receiver_that_answers_nothing_takes_no_longer_than_the_time_limit_or_
         assert exporter.send(b"payload", 60.0).code == "cancelled"
         assert time.monotonic() - began < 30
     assert exporter.send(b"payload", 1.0).code == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("user", "headers", "sent"),
+    [
+        ("user:pa%20ss%3A@", "", "Basic dXNlcjpwYSBzczo="),
+        ("user@", "", "Basic dXNlcjo="),
+        (":größer@", "", "Basic Omdyw7bDn2Vy"),
+        ("user:pass@", "Authorization=Bearer%20abc", "Bearer abc"),
+        ("", "", None),
+    ],
+)
+def test_a_user_and_a_password_in_the_endpoint_are_sent_as_clients_of_http_do(
+    receiver: _Receiver, user: str, headers: str, sent: str | None
+) -> None:
+    address = receiver.url
+    receiver.url = address.replace("http://", f"http://{user}")
+    variables = {"OTEL_EXPORTER_OTLP_HEADERS": headers}
+    exporter = receiver.exporter(**variables)
+    assert exporter.send(b"", 5.0).ok
+    (request,) = receiver.requests
+    assert request.headers.get("authorization") == sent
+    assert request.headers["host"] == address.removeprefix("http://")
+    assert exporter.receiver == f"{address}/v1/traces"
+    over_grpc = receiver.settings(**variables, OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
+    assert dict(OtlpExporter(over_grpc, TRACES)._headers).get("authorization") == sent
+
+
+class _HangingResolver:
+    """Stands for a resolver whose servers do not answer; for addresses it needs none."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked = 0
+        self.answers = threading.Event()
+        self._resolve = socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", self)
+
+    def __call__(self, host: str, port: int, **named: Any) -> Any:
+        if not named["flags"]:
+            self.asked += 1
+            assert self.answers.wait(60)
+            host = "127.0.0.1"
+        return self._resolve(host, port, **named)
+
+
+@pytest.fixture
+def resolver(receiver: _Receiver, monkeypatch: pytest.MonkeyPatch) -> Iterator[_HangingResolver]:
+    receiver.url = receiver.url.replace("127.0.0.1", "collector.example")
+    resolver = _HangingResolver(monkeypatch)
+    yield resolver
+    resolver.answers.set()
+
+
+def test_a_resolver_that_hangs_takes_no_longer_than_the_time_limit(
+    receiver: _Receiver, resolver: _HangingResolver
+) -> None:
+    exporter = receiver.exporter()
+    for _ in range(3):
+        assert exporter.send(b"", 0.1).code == "deadline_exceeded"
+    assert resolver.asked == 1, "the later requests wait for the first lookup"
+    resolver.answers.set()
+    assert exporter.send(b"", 60.0).ok
+    assert len(receiver.requests) == 1
+
+
+def test_a_resolver_that_hangs_does_not_delay_the_end(receiver: _Receiver, resolver: _HangingResolver) -> None:
+    tracing = start_tracing(receiver.settings(TRACING_TIMEOUT_MS="600000"))
+    with tracing.traces.span("waits"):
+        pass
+    began = time.monotonic()
+    assert not tracing.flush(0.2)
+    assert not tracing.shutdown(0.2)
+    assert time.monotonic() - began < 10
+    assert dict(account(tracing).dropped) == {"shutdown": 1}
+    assert account(tracing).unaccounted == 0
+
+
+def test_a_name_is_looked_up_without_threads_as_well(
+    receiver: _Receiver, resolver: _HangingResolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    resolver.answers.set()
+    exporter = receiver.exporter()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        lookup = exporter._lookup.addresses(5.0)
+    assert lookup
+    assert exporter.send(b"", 60.0).ok
+
+
+def test_a_name_without_an_address_is_an_outage() -> None:
+    receiver = _Receiver()
+    receiver.url = "http://no-such-host.invalid:4318"
+    assert receiver.exporter().send(b"", 30.0).code == "unavailable"
 
 
 def test_nothing_listens() -> None:
