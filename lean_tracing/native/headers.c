@@ -232,8 +232,8 @@ static int carries_context(PyObject *header)
     return 0;
 }
 
-/* The headers of a message that carry no context, in a new list; NULL with an exception, or without one if only the twin
- * knows. */
+/* The headers of a message that carry no context, in a new list; NULL with an exception, or without one if only the
+ * twin knows. */
 static PyObject *others_in(PyObject *headers)
 {
     if (!PyList_CheckExact(headers) && !PyTuple_CheckExact(headers))
@@ -305,5 +305,11 @@ int headers_configure(void)
     correlation_text = PyUnicode_InternFromString(names[CORRELATION]);
     traceparent_name = PyBytes_FromString(names[0]);
     correlation_name = PyBytes_FromString(names[CORRELATION]);
-    return str_context && str_attributes && no_arguments && traceparent_text && correlation_text && traceparent_name && correlation_name ? 0 : -1;
+    PyObject *made[] = {
+        str_context, str_attributes, no_arguments, traceparent_text, correlation_text, traceparent_name, correlation_name,
+    };
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++)
+        if (made[i] == NULL)
+            return -1;
+    return 0;
 }

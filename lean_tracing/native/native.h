@@ -109,8 +109,8 @@ int writer_add(PyObject *module);
 /* The clocks of time.time_ns and time.perf_counter_ns. */
 int64_t wall_clock(void), monotonic_clock(void);
 
-/* The SpanContext of a span of this library, or of one that is not recorded, a new reference. NULL for another object, or
- * with an exception. */
+/* The SpanContext of a span of this library, or of one that is not recorded, a new reference. NULL for another object,
+ * or with an exception. */
 PyObject *span_context_of(PyObject *span);
 
 /* Sets a slot, which takes over the reference. */
@@ -138,8 +138,8 @@ int start_add(PyObject *module);
 /* The context of the caller in headers; None if only the twin can read it. */
 PyObject *parent_in(PyObject *headers, int is_http);
 
-/* The context of the producer in the headers of a message, and a link to its span, in a tuple; None if only the twin can
- * read it. */
+/* The context of the producer in the headers of a message, and a link to its span, in a tuple; None if only the twin
+ * can read it. */
 PyObject *producer_in(PyObject *headers);
 
 /* The header's value for a SpanContext; None if only the twin can write it. */

@@ -5,8 +5,8 @@
 
 enum { SAMPLED = 1, RANDOM_TRACE_ID = 2, TIMED_MASK = 63 };
 
-static PyObject *str_kind, *str_attributes, *str_context, *str_links, *str_link_attributes, *str_link_context, *str_started, *str_timed, *str_timed_ns,
-    *str_set_attributes, *empty, *zero, *one, *bits_of_trace, *bits_of_span;
+static PyObject *str_kind, *str_attributes, *str_context, *str_links, *str_link_attributes, *str_link_context,
+    *str_started, *str_timed, *str_timed_ns, *str_set_attributes, *empty, *zero, *one, *bits_of_trace, *bits_of_span;
 
 /* Adds to a number that is an attribute; -1 with an exception. */
 static int add_to(PyObject *object, PyObject *name, long long amount)
@@ -73,7 +73,8 @@ static int keeps_links(Starter *self, PyObject *links)
     PyObject *link = PyTuple_GET_ITEM(links, 0);
     if (PyTuple_GET_SIZE(links) > 1 || self->links < 1 || Py_TYPE(link) != library.link)
         return 0;
-    PyObject *attributes = PyObject_GetAttr(link, str_link_attributes), *context = PyObject_GetAttr(link, str_link_context);
+    PyObject *attributes = PyObject_GetAttr(link, str_link_attributes);
+    PyObject *context = PyObject_GetAttr(link, str_link_context);
     int keeps = attributes == Py_None && is_span_context(context) && Py_TYPE(context) == library.span_context
              && PyTuple_GET_ITEM(context, 5) == Py_True;
     Py_XDECREF(attributes);
@@ -378,7 +379,8 @@ int start_add(PyObject *module)
         {&str_attributes, "attributes"},
         {&str_context, "context"},
         {&str_links, "links"},
-        {&str_link_attributes, "_attributes"}, /* not its properties, which are calls of Python */
+        /* Not the properties of a link, which are calls of Python. */
+        {&str_link_attributes, "_attributes"},
         {&str_link_context, "_context"},
         {&str_started, "started"},
         {&str_timed, "timed"},
