@@ -187,8 +187,8 @@ static int write_span(PyObject *span, char text[LENGTH])
     return is_written;
 }
 
-/* 1 with the correlation id of a context, a new reference, or with NULL if it has none; 0 if only the twin can read it.
- */
+/* 1 with the correlation id of a context, a new reference, or with NULL if there is none; 0 if only the twin can read
+ * it. */
 static int correlation_in(PyObject *context, PyObject **correlation)
 {
     PyObject *value = PyDict_GetItemWithError(context, library.correlation_key);
@@ -306,7 +306,8 @@ int headers_configure(void)
     traceparent_name = PyBytes_FromString(names[0]);
     correlation_name = PyBytes_FromString(names[CORRELATION]);
     PyObject *made[] = {
-        str_context, str_attributes, no_arguments, traceparent_text, correlation_text, traceparent_name, correlation_name,
+        str_context,      str_attributes,   no_arguments,     traceparent_text,
+        correlation_text, traceparent_name, correlation_name,
     };
     for (size_t i = 0; i < sizeof made / sizeof *made; i++)
         if (made[i] == NULL)
