@@ -63,8 +63,8 @@ class TracedRequests:
     """Whether the requests go over TLS."""
     page_encrypted: bool
     """Whether the crawler fetches the gateway's own page over TLS."""
-    rate: float = 5.0
-    """Requests per second."""
+    rate: float = 1.0
+    """Requests per second; each trace is looked up afterwards."""
     accepted: list[Accepted] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
