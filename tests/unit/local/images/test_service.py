@@ -77,6 +77,23 @@ def test_reference_ignores_what_is_not_in_the_image(source: Path, file: str) -> 
     assert service_reference(source) == reference
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def function():\n    from contracts import endpoints\n",
+        "try:\n    pass\nexcept ValueError:\n    from contracts import endpoints\n",
+        "try:\n    pass\nfinally:\n    from contracts.endpoints import PORT\n",
+        "class Name:\n    with open('file'):\n        from contracts.endpoints import PORT\n",
+        "if False:\n    pass\nelse:\n    from contracts.endpoints import PORT\n",
+        "match 1:\n    case 1:\n        from contracts.endpoints import PORT\n",
+    ],
+)
+def test_an_import_in_any_statement_is_found(source: Path, code: str) -> None:
+    assert source / "contracts/endpoints.py" not in code_files(source)
+    (source / "service/gateway/api.py").write_text(code)
+    assert source / "contracts/endpoints.py" in code_files(source)
+
+
 def test_missing_lock_is_a_failure(source: Path) -> None:
     (source / "service" / "requirements.lock").unlink()
     with pytest.raises(Failure, match=r"requirements\.lock is missing"):
