@@ -58,10 +58,10 @@ def test_failed_slow_and_checked_traces_are_kept_whole_and_a_share_of_the_rest()
                 """Returns the number of spans of each trace, once the store has the traces that are always kept."""
                 with ThreadPoolExecutor(READERS) as pool:
                     spans = list(pool.map(lambda number: len(store.trace(trace_id(run, number).hex())), range(COUNT)))
-                found = dict(enumerate(spans))
-                if lacking := missing(found):
+                counts = dict(enumerate(spans))
+                if lacking := missing(counts):
                     raise CheckFailure(f"{len(lacking)} traces are not whole, {kind_of(lacking[0])} first")
-                return found
+                return counts
 
             stored = poll_until("failed, slow and checked traces in the store", look_up, seconds=60, every=1)
     LocalCluster(load("local")).wait_ready(endpoints.COLLECTOR, 1)  # the stack is restored
