@@ -31,6 +31,8 @@ AUTHORITY: Final = "stack-authority"
 """Name of the ConfigMap with what clients verify servers of the stack with."""
 AUTHORITY_FILE: Final = "ca.crt"
 """Key of that ConfigMap: certificates, as PEM."""
+OWN_AUTHORITY_FILE: Final = "own.crt"
+"""Key of that ConfigMap: the certificate of the stack's own authority, which may sign none of the servers'."""
 ISSUER: Final = f"{PART_OF}/issuer"
 """Annotation of that ConfigMap: who signs the certificates of servers."""
 STEPPED: Final = ("kafka", "telemetry", "services")

@@ -115,5 +115,5 @@ def _authority(
     """Return what clients verify servers with, if there are any with TLS; create the ConfigMap for clients."""
     if issuers is None:
         return None
-    args = StackAuthorityArgs(namespace=namespace, issuer=issuers.servers, settings=settings.encryption)
+    args = StackAuthorityArgs(namespace=namespace, issuers=issuers, settings=settings.encryption)
     return StackAuthority("stack-authority", args, opts).certificate

@@ -125,7 +125,7 @@ def _kafka(base: Base) -> KafkaAccess:
     KafkaUsers("kafka-users", users_args, base.opts)
     if not STEPS[encryption].speaks_tls:
         return own_access(brokers.bootstrap_servers, publish_seconds, None)
-    return own_access(brokers.bootstrap_servers, publish_seconds, brokers.authority, issuers.callers)
+    return own_access(brokers.bootstrap_servers, publish_seconds, base.authority, issuers.callers)
 
 
 def _stores(base: Base, brokers: KafkaAccess) -> _Stores:
@@ -227,6 +227,7 @@ def _services(base: Base, brokers: KafkaAccess, collector: Collector) -> Service
         settings=settings.postgres,
         storage_class=base.storage_class,
         issuer=base.issuers.servers if base.issuers and settings.encryption.postgres else None,
+        authority=base.authority,
     )
     args = ServicesArgs(
         namespace=base.namespace,

@@ -125,8 +125,10 @@ def _untrusted(now: _State, then: _State, *, several_brokers: bool) -> Iterator[
     if speaking:
         cause = "encryption.issuer" if has_other_issuer else OWN_TITLE
         settings = " and ".join(f"encryption.{name}" for name in speaking)
+        first = f"{settings} at accepted, where clients connect in clear"
+        if has_other_issuer:
+            first = f"both authorities in encryption.trustedAuthorities, or with {first}"
         yield (
             f"{cause}: pods that are not replaced yet do not trust the new certificates, and new pods do not trust "
-            f"the former ones. Nothing was changed. Deploy with {settings} at accepted first, where clients connect in "
-            f"clear, then change {cause}, and then go on"
+            f"the former ones. Nothing was changed. Deploy with {first}, before you change {cause}"
         )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from contracts import secret_keys
@@ -47,6 +47,22 @@ _GROUP: Final = "cert-manager.io"
 _KINDS: Final = ("Issuer", "ClusterIssuer")
 
 
+def _check_authorities(pem: str) -> str:
+    """Return certificates that clients can trust."""
+    authorities = own_names(pem)
+    if None in authorities:
+        raise ValueError("it has a certificate that is none of an authority; clients trust authorities alone")
+    if True not in authorities:
+        raise ValueError(
+            "it has no certificate that is signed by itself: programs that are built with OpenSSL verify up to "
+            "the root. Add that of the root"
+        )
+    return pem
+
+
+_Authorities = Annotated[Pem, AfterValidator(_check_authorities)]
+
+
 class ExternalIssuer(Section):
     """An issuer of cert-manager."""
 
@@ -56,25 +72,12 @@ class ExternalIssuer(Section):
     """`ClusterIssuer`, or `Issuer` of the stack's namespace; with `group`, a kind of that group."""
     group: DnsName = _GROUP
     """API group of its kind, for an issuer that is not part of cert-manager."""
-    authority: Pem
+    authority: _Authorities
     """Certificates of the authorities that clients trust, as PEM: the root of what the issuer signs, and while that
     changes, the old and the new one. Clients verify nothing against other authorities, public ones neither."""
     hours: Annotated[int, Field(ge=24, le=397 * 24)] = 90 * 24
     """Lifetime of a certificate to ask for; the issuer may give another one. cert-manager renews it when a third of it
     is left, and the servers read the new one without a restart."""
-
-    @field_validator("authority")
-    @classmethod
-    def _check_authority(cls, pem: str) -> str:
-        authorities = own_names(pem)
-        if None in authorities:
-            raise ValueError("it has a certificate that is none of an authority; clients trust authorities alone")
-        if True not in authorities:
-            raise ValueError(
-                "it has no certificate that is signed by itself: programs that are built with OpenSSL verify up to "
-                "the root. Add that of the root"
-            )
-        return pem
 
     @model_validator(mode="after")
     def _check_kind(self) -> Self:
@@ -115,6 +118,10 @@ class Encryption(Section):
     own authority if unset. That one signs certificates by which programs know their callers in any case: what an issuer
     signs for others in the cluster must not open the stack's ports."""
 
+    trusted_authorities: _Authorities | None = None
+    """Certificates of further authorities that clients trust, as PEM: of the issuer that signs next, or signed before.
+    So `issuer` can be set, removed or exchanged while clients connect with TLS; docs/security.md has the order."""
+
     @field_validator("telemetry", "kafka", "services", mode="before")
     @classmethod
     def _check_step(cls, value: object) -> object:
@@ -125,9 +132,10 @@ class Encryption(Section):
 
     @model_validator(mode="after")
     def _check_issuer_is_used(self) -> Self:
-        if self.issuer and not self.enabled:
+        unused = "issuer" if self.issuer else "trustedAuthorities" if self.trusted_authorities else None
+        if unused and not self.enabled:
             raise ValueError(
-                "issuer is not used: nothing is encrypted. Set postgres, telemetry, kafka or services as well"
+                f"{unused} is not used: nothing is encrypted. Set postgres, telemetry, kafka or services as well"
             )
         return self
 

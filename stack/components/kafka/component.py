@@ -74,8 +74,6 @@ class Kafka(pulumi.ComponentResource):
     """Kafka's brokers. The programs that own the topics create them."""
 
     bootstrap_servers: pulumi.Output[str]
-    authority: pulumi.Output[str]
-    """Certificate with which clients verify the brokers, as PEM; empty without TLS."""
     certificate: pulumi.Output[str]
     """Name of the Secret with the certificate by which brokers know each other; empty without TLS."""
 
@@ -131,13 +129,10 @@ class Kafka(pulumi.ComponentResource):
         stateful_set(pod, args.namespace, volume, child, replicas=settings.brokers)
         port = endpoints.KAFKA_TLS_PORT if STEPS[args.encryption].speaks_tls else endpoints.KAFKA_PORT
         self.bootstrap_servers = pulumi.Output.from_input(bootstrap_servers(settings.brokers, port))
-        shown = for_clients or certificate
-        self.authority = shown.authority if shown else pulumi.Output.from_input("")
         self.certificate = certificate.secret if certificate else pulumi.Output.from_input("")
         self.register_outputs(
             {
                 "bootstrap_servers": self.bootstrap_servers,
-                "authority": self.authority,
                 "certificate": self.certificate,
             }
         )

@@ -29,13 +29,14 @@ def database(args: PostgresArgs, opts: pulumi.ResourceOptions | None = None) -> 
 
 def _verified(server: Postgres, password: k8s.core.v1.EnvVarArgs, args: PostgresArgs) -> DatabaseAccess:
     """Return the way to the stack's own server with TLS, where the task-manager has a role of its own."""
+    assert args.authority
     authority = config_map(
-        AUTHORITY, "database", args.namespace, {CA_FILE: server.authority}, pulumi.ResourceOptions(parent=server)
+        AUTHORITY, "database", args.namespace, {CA_FILE: args.authority}, pulumi.ResourceOptions(parent=server)
     )
     hosts = [f"{endpoints.POSTGRES}:{endpoints.POSTGRES_PORT}"]
     return DatabaseAccess(
         url=verified_url(hosts, DATABASE, SERVICE_ROLE, own_ca=True),
         password=secret_variable("PGPASSWORD", secret_keys.POSTGRES_SERVICE_PASSWORD, args.secret),
-        storage=Storage(config_maps={CA_FOLDER: authority.metadata.name}, configuration=server.authority),
+        storage=Storage(config_maps={CA_FOLDER: authority.metadata.name}, configuration=args.authority),
         owner=Owner(url=verified_url(hosts, DATABASE, ROLE, own_ca=True), password=password),
     )

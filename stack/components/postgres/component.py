@@ -92,6 +92,8 @@ class PostgresArgs:
     storage_class: str | None
     issuer: Issuer | None = None
     """Of the server's certificate; without one, it has no TLS and one role."""
+    authority: pulumi.Output[str] | None = None
+    """What clients verify the server with, as PEM; needed with `issuer`."""
 
 
 def access_rules(*, encrypted: bool) -> str:
@@ -123,8 +125,6 @@ class Postgres(pulumi.ComponentResource):
 
     url: pulumi.Output[str]
     """SQLAlchemy URL of the owner without the password, which clients take from the Secret as PGPASSWORD."""
-    authority: pulumi.Output[str]
-    """Certificate with which clients verify the server, as PEM; empty without TLS."""
 
     def __init__(self, name: str, args: PostgresArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:Postgres", name, None, opts)
@@ -155,8 +155,7 @@ class Postgres(pulumi.ComponentResource):
         services(pod, args.namespace, child)
         stateful_set(pod, args.namespace, Volume(size=args.settings.volume, storage_class=args.storage_class), child)
         self.url = pulumi.Output.from_input(f"postgresql+psycopg://{ROLE}@{endpoints.POSTGRES}:{port}/{DATABASE}")
-        self.authority = certificate.authority if certificate else pulumi.Output.from_input("")
-        self.register_outputs({"url": self.url, "authority": self.authority})
+        self.register_outputs({"url": self.url})
 
     def _certificate(self, args: PostgresArgs) -> ServerCertificate | None:
         if args.issuer is None:

@@ -30,7 +30,7 @@ def authority(
             "name": AUTHORITY,
             "annotations": {ISSUER: issuer, **{encryption_step(name): value for name, value in values.items()}},
         },
-        "data": {"ca.crt": "".join(certificates)},
+        "data": {"ca.crt": "".join(certificates), "own.crt": OWN},
     }
 
 
@@ -97,7 +97,8 @@ def test_an_issuer_is_set_and_removed_only_while_clients_connect_in_clear(
     for live, declared in ((own[0], theirs[1]), (theirs[0], own[1])):
         (problem,) = problems(live, [declared, brokers(1)])
         assert problem.startswith("encryption.issuer: pods that are not replaced yet do not trust the new certificates")
-        assert f"Deploy with encryption.{setting} at accepted first" in problem
+        assert "Deploy with both authorities in encryption.trustedAuthorities" in problem
+        assert f"or with encryption.{setting} at accepted" in problem
 
 
 @pytest.mark.parametrize("value", [False, "accepted"])
@@ -112,6 +113,24 @@ def test_another_issuer_takes_over_while_clients_trust_both() -> None:
     other = "ClusterIssuer.cert-manager.io/next"
     assert not list(problems(live, [authority({"telemetry": True}, other, ROOTS[::-1])]))
     assert list(problems(live, [authority({"telemetry": True}, other, ROOTS[1:])]))
+
+
+def test_an_issuer_is_set_and_removed_while_clients_trust_both() -> None:
+    own = authority({"services": True, "kafka": True}, certificates=[OWN, ROOTS[0]])
+    theirs = authority({"services": True, "kafka": True}, THEIRS, [ROOTS[0], OWN])
+    for live, declared in ((own, theirs), (theirs, own)):
+        assert not list(problems(live, [declared, brokers(3)]))
+
+
+def test_clients_trust_further_authorities_than_that_of_the_servers() -> None:
+    """The program declares both in the ConfigMap, which the previous test has."""
+    declared = dev_with(encryption={"postgres": True, "kafka": True, "trustedAuthorities": ROOTS[0]})
+    both = declared["ConfigMap", AUTHORITY]["data"]["ca.crt"]
+    assert both == OWN + ROOTS[0]
+    assert declared["ConfigMap", "postgres-ca"]["data"]["ca.crt"] == both
+    (container,) = declared["Deployment", "gateway"]["spec"]["template"]["spec"]["containers"]
+    assert {item["name"]: item.get("value") for item in container["env"]}["KAFKA_CA"] == both
+    assert declared["ConfigMap", "kafka-config"]["data"]["ca.crt"] == OWN, "brokers know each other by no other"
 
 
 def test_the_roots_of_one_issuer_change_by_its_own_rules() -> None:

@@ -136,7 +136,8 @@ def test_clients_trust_the_authority_of_the_issuer(objects: Objects) -> None:
     # The own authority is known to those who ask for certificates of callers.
     text = json.dumps(OWN)[1:-1]
     known = {name for (kind, name), item in objects.items() if kind == "ConfigMap" and text in json.dumps(item)}
-    assert known == {"kafka-config", "kafka-users-config", "tempo-kafka-proxy"}
+    assert known == {"kafka-config", "kafka-users-config", "tempo-kafka-proxy", "stack-authority"}
+    assert objects["ConfigMap", "stack-authority"]["data"]["own.crt"] == OWN, "for a way back, and for no client"
 
 
 def mounted(workload: Manifest) -> set[str]:
@@ -215,6 +216,11 @@ LEAF = THEIRS.issue("collector", ["collector"], datetime(2026, 11, 30, tzinfo=UT
     ("encryption", "reason"),
     [
         ({"issuer": ISSUER}, "encryption: issuer is not used: nothing is encrypted"),
+        (
+            {"trustedAuthorities": THEIRS.certificate},
+            "encryption: trustedAuthorities is not used: nothing is encrypted",
+        ),
+        ({"postgres": True, "trustedAuthorities": LEAF}, "trustedAuthorities: it has a certificate that is none of an"),
         ({"postgres": True, "issuer": {"name": "private"}}, "authority"),
         ({"postgres": True, "issuer": {**ISSUER, "authority": "private"}}, "authority"),
         ({"postgres": True, "issuer": {**ISSUER, "authority": LEAF}}, "none of an authority"),

@@ -120,7 +120,7 @@ def test_a_gateway_api_knows_the_authority_of_what_it_leads_to() -> None:
                 "hostname": name,
             },
         }
-    assert objects["ConfigMap", "stack-authority"]["data"] == {"ca.crt": AUTHORITY}
+    assert objects["ConfigMap", "stack-authority"]["data"]["ca.crt"] == AUTHORITY
     for encryption in ({}, {"services": "accepted"}):
         in_clear = dev_with(encryption=encryption, ingress=ingress, grafana=GRAFANA)
         assert not [kind for kind, _ in in_clear if kind == "BackendTLSPolicy"]

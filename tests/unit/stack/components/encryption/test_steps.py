@@ -173,6 +173,21 @@ def test_an_issuer_that_changes_at_another_step_has_connections_that_are_refused
     assert refused(theirs, theirs, issued=ROOT.certificate) == []
 
 
+def test_an_issuer_is_set_and_removed_while_clients_use_tls_if_they_trust_both_authorities_first() -> None:
+    states = [
+        stack_at(True, SMALL, **further)
+        for further in (
+            {},
+            {"trustedAuthorities": ROOT.certificate},
+            {**issuer(ROOT), "trustedAuthorities": OWN},
+            issuer(ROOT),
+        )
+    ]
+    for one, other in pairwise(states):
+        for clients, servers in product((one, other), (one, other)):
+            assert refused(clients, servers, issued=ROOT.certificate) == []
+
+
 def test_clients_that_trust_two_roots_of_an_issuer_reach_servers_with_a_certificate_of_either() -> None:
     former, both, next_one = (
         stack_at(True, LARGE, **issuer(*roots)) for roots in ([ROOT], [ROOT, OTHER_ROOT], [OTHER_ROOT])
