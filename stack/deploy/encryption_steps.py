@@ -1,8 +1,8 @@
 """What a deployment may change of the encryption of a running stack.
 
 In a rolling update, pods of the former and of the new settings connect to each other. So each setting goes one step at
-a time, and another authority takes over while clients connect in clear. `stack.deploy.brokers` compares the steps of
-Kafka's brokers.
+a time, and another authority takes over while clients trust both, or connect in clear. `stack.deploy.brokers` compares
+the steps of Kafka's brokers.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +15,15 @@ from cryptography.hazmat.primitives import hashes
 from kubernetes.dynamic.exceptions import ApiException
 
 from contracts import endpoints
-from contracts.metadata import AUTHORITY, AUTHORITY_FILE, ISSUER, STEPPED, Manifest, encryption_step
+from contracts.metadata import (
+    AUTHORITY,
+    AUTHORITY_FILE,
+    ISSUER,
+    OWN_AUTHORITY_FILE,
+    STEPPED,
+    Manifest,
+    encryption_step,
+)
 from stack.components.encryption.own_authority import OWN_TITLE
 from stack.components.encryption.settings import STEPS, setting_text
 from stack.errors import DeployError
@@ -40,6 +48,8 @@ class _State:
     """Who signs the certificates of servers; None if no one does."""
     authorities: frozenset[bytes] = frozenset()
     """What clients trust."""
+    own: str = ""
+    """The certificate of the stack's own authority, as PEM."""
 
     @classmethod
     def of(cls, config_map: Manifest | None) -> Self | None:
@@ -54,6 +64,7 @@ class _State:
         return cls(
             steps={name: _VALUES.index(value) for name, value in values.items() if value},
             issuer=annotations.get(ISSUER),
+            own=config_map["data"].get(OWN_AUTHORITY_FILE, ""),
             authorities=frozenset(item.fingerprint(hashes.SHA256()) for item in authorities),
         )
 
@@ -110,10 +121,10 @@ def problems(live: Manifest | None, manifests: Iterable[Manifest]) -> Iterator[s
 
 def _untrusted(now: _State, then: _State, *, several_brokers: bool) -> Iterator[str]:
     """Yield why the authority must not change, if clients with TLS trust only the former or only the new one."""
-    has_other_issuer = now.issuer != then.issuer
-    has_other_authority = now.authorities != then.authorities
-    is_renewed = then.issuer == OWN_TITLE or has_other_issuer
-    if None in (now.issuer, then.issuer) or not (has_other_authority and is_renewed):
+    if now.issuer is None or then.issuer is None:
+        return
+    has_other_issuer = now.issuer != then.issuer and now.authorities != then.authorities
+    if not has_other_issuer and now.own == then.own:
         return
     speaking = [
         name

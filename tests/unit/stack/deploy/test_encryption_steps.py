@@ -1,7 +1,7 @@
 """What is refused of a running stack's encryption, and what is deployed first in its place."""
 
 from collections.abc import Sequence
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import pytest
@@ -19,7 +19,10 @@ OWN = Authority(f"value-of-{secret_keys.AUTHORITY_SEED}").certificate
 
 
 def authority(
-    steps: dict[str, EncryptionValue], issuer: str = "authoritySeed", certificates: Sequence[str] = (OWN,)
+    steps: dict[str, EncryptionValue],
+    issuer: str = "authoritySeed",
+    certificates: Sequence[str] = (OWN,),
+    own: str = OWN,
 ) -> Manifest:
     """The ConfigMap as the program declares it; a test compares it with that."""
     values = {name: setting_text(steps.get(name, False)) for name in STEPPED}
@@ -30,7 +33,7 @@ def authority(
             "name": AUTHORITY,
             "annotations": {ISSUER: issuer, **{encryption_step(name): value for name, value in values.items()}},
         },
-        "data": {"ca.crt": "".join(certificates), "own.crt": OWN},
+        "data": {"ca.crt": "".join(certificates), "own.crt": own},
     }
 
 
@@ -89,7 +92,7 @@ THEIRS = "ClusterIssuer.cert-manager.io/private"
 
 @pytest.mark.parametrize("setting", STEPPED)
 @pytest.mark.parametrize(("one", "other"), [("accepted", "preferred"), ("preferred", "accepted"), (True, True)])
-def test_an_issuer_is_set_and_removed_only_while_clients_connect_in_clear(
+def test_an_issuer_whose_authority_clients_do_not_trust_yet_is_refused(
     setting: str, one: EncryptionValue, other: EncryptionValue
 ) -> None:
     own = authority({setting: one}), authority({setting: other})
@@ -116,10 +119,17 @@ def test_another_issuer_takes_over_while_clients_trust_both() -> None:
 
 
 def test_an_issuer_is_set_and_removed_while_clients_trust_both() -> None:
-    own = authority({"services": True, "kafka": True}, certificates=[OWN, ROOTS[0]])
-    theirs = authority({"services": True, "kafka": True}, THEIRS, [ROOTS[0], OWN])
-    for live, declared in ((own, theirs), (theirs, own)):
+    steps: dict[str, EncryptionValue] = {"services": True, "kafka": True}
+    way = [
+        authority(steps),
+        authority(steps, certificates=[OWN, ROOTS[0]]),
+        authority(steps, THEIRS, [ROOTS[0], OWN]),
+        authority(steps, THEIRS, ROOTS[:1]),
+    ]
+    for live, declared in [*pairwise(way), *pairwise(way[::-1])]:
         assert not list(problems(live, [declared, brokers(3)]))
+    assert list(problems(way[0], [way[2]]))
+    assert list(problems(way[3], [way[1]]))
 
 
 def test_clients_trust_further_authorities_than_that_of_the_servers() -> None:
@@ -143,7 +153,13 @@ def test_the_roots_of_one_issuer_change_by_its_own_rules() -> None:
     ("setting", "number", "is_refused"), [("services", 1, True), ("kafka", 3, True), ("kafka", 1, False)]
 )
 def test_another_seed_is_another_authority(setting: str, number: int, is_refused: bool) -> None:
-    live, declared = (authority({setting: True}, certificates=[item]) for item in (OWN, ROOTS[0]))
+    live, declared = (authority({setting: True}, certificates=[item], own=item) for item in (OWN, ROOTS[0]))
     refusals = list(problems(live, [declared, brokers(number)]))
     assert bool(refusals) is is_refused
     assert all(problem.startswith("authoritySeed: pods that are not replaced yet") for problem in refusals)
+
+
+def test_another_seed_also_exchanges_what_brokers_and_peers_know_each_other_by() -> None:
+    live, declared = (authority({"telemetry": True}, THEIRS, ROOTS[:1], own=item) for item in (OWN, ROOTS[1]))
+    (problem,) = problems(live, [declared])
+    assert problem.startswith("authoritySeed:")
