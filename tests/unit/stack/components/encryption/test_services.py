@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography import x509
 
 from contracts import endpoints, secret_keys
 from contracts.services import CRAWLER, GATEWAY, SERVICES, TASK_MANAGER
@@ -139,7 +140,20 @@ def test_an_ingress_needs_annotations_for_each_service() -> None:
         name: item["metadata"].get("annotations", {}) for (kind, name), item in objects.items() if kind == "Service"
     }
     assert {name for name, annotations in services.items() if scheme in annotations} == {GATEWAY, endpoints.GRAFANA}
-    dev_with(**sections, ingress={**ingress, "annotations": {"nginx.ingress.kubernetes.io/backend-protocol": "HTTPS"}})
+    nginx = {
+        "nginx.ingress.kubernetes.io/backend-protocol": "HTTPS",
+        "nginx.ingress.kubernetes.io/proxy-ssl-verify": "on",
+        "nginx.ingress.kubernetes.io/proxy-ssl-name": endpoints.SCRAPED,
+        "nginx.ingress.kubernetes.io/proxy-ssl-secret": "tracing/ingress-authority",
+    }
+    objects = dev_with(**sections, ingress={**ingress, "annotations": nginx})
+    for name in (GATEWAY, endpoints.GRAFANA):
+        assert objects["Ingress", name]["metadata"]["annotations"].items() >= nginx.items()
+        certificate = objects["Secret", f"{name}-certificate"]["stringData"]["tls.crt"].encode()
+        names = x509.load_pem_x509_certificate(certificate).extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        )
+        assert endpoints.SCRAPED in names.value.get_values_for_type(x509.DNSName)
 
 
 @pytest.mark.parametrize("value", [False, "accepted"])
