@@ -85,18 +85,18 @@ class TracingProducer:
         self._producer = producer
         self._traces = traces
         self._client_id = client_id
-        self._shared = functools.lru_cache(maxsize=_MAX_TOPICS)(self._of_topic)
+        self._of_topic = functools.lru_cache(maxsize=_MAX_TOPICS)(self._describe_topic)
 
-    def _of_topic(self, topic: str) -> SharedAttributes:
-        return SharedAttributes(
-            {
-                keys.MESSAGING_SYSTEM: "kafka",
-                keys.MESSAGING_OPERATION_NAME: "send",
-                keys.MESSAGING_OPERATION_TYPE: "send",
-                keys.MESSAGING_DESTINATION_NAME: topic,
-                keys.MESSAGING_CLIENT_ID: self._client_id,
-            }
-        )
+    def _describe_topic(self, topic: str) -> tuple[str, SharedAttributes]:
+        """The name of a topic's spans, and the attributes that they share."""
+        attributes: _Attributes = {
+            keys.MESSAGING_SYSTEM: "kafka",
+            keys.MESSAGING_OPERATION_NAME: "send",
+            keys.MESSAGING_OPERATION_TYPE: "send",
+            keys.MESSAGING_DESTINATION_NAME: topic,
+            keys.MESSAGING_CLIENT_ID: self._client_id,
+        }
+        return f"send {topic}", SharedAttributes(attributes)
 
     def produce(
         self,
@@ -119,7 +119,8 @@ class TracingProducer:
             partition: -1 leaves the choice to the client.
         """
         traces = self._traces
-        span = traces.start(f"send {topic}", kind=SpanKind.PRODUCER, attributes=self._shared(topic))
+        name, attributes = self._of_topic(topic)
+        span = traces.start(name, kind=SpanKind.PRODUCER, attributes=attributes)
         if span.is_recording():
             span.set_attributes(_describe_message(key, value))
         context = get_current()

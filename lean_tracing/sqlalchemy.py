@@ -150,6 +150,7 @@ class _EngineTracing:
 
     def _ending(self, name: str, end: Callable[[Any], None]) -> Callable[[Any], None]:
         attributes = SharedAttributes({**self._fixed, keys.DB_OPERATION_NAME: name, keys.DB_QUERY_SUMMARY: name})
+        start = self._traces.start
 
         def run(dbapi_connection: Any) -> None:
             try:
@@ -160,7 +161,7 @@ class _EngineTracing:
             if not wrote or (self._knows_autocommit(dbapi_connection) and dbapi_connection.autocommit is True):
                 end(dbapi_connection)
                 return
-            span = self._traces.start(name, kind=SpanKind.CLIENT, attributes=attributes)
+            span = start(name, kind=SpanKind.CLIENT, attributes=attributes)
             try:
                 end(dbapi_connection)
             except BaseException as error:

@@ -71,7 +71,7 @@ class SignalStatistics:
         return self.ended - self.exported - self.lost - self.queued() - self.buffered()[0] - self.in_flight
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class SpanCounts:
     """The counts of the tracer, before any export."""
 

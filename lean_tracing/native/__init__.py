@@ -19,6 +19,7 @@ from lean_tracing.propagation import CORRELATION_KEY
 from lean_tracing.redaction.tokens import PREFIX, TOKENS, prefix_of
 from lean_tracing.shared_attributes import SharedAttributes
 from lean_tracing.span import FLAGS, NO_STATE, UNSET, NativeSpan, RecordedSpan
+from lean_tracing.statistics import SpanCounts
 from lean_tracing.suppression import SUPPRESSED
 from lean_tracing.tracer import random_bits
 
@@ -59,6 +60,7 @@ def configure(module: ModuleType) -> None:
         Link,
         Context,
         SharedAttributes,
+        SpanCounts,
         current.variable,
         current.SPAN_KEY,
         CORRELATION_KEY,

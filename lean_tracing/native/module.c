@@ -37,11 +37,11 @@ static PyObject *configure(PyObject *Py_UNUSED(module), PyObject *args)
         PyErr_SetString(PyExc_RuntimeError, "the native part is in use already");
         return NULL;
     }
-    if (!PyArg_ParseTuple(args, "O!O!O!O!O!O!O!OOOOOOOO!O!OOOOS:configure", &PyType_Type, &new.recorded_span,
+    if (!PyArg_ParseTuple(args, "O!O!O!O!O!O!O!O!OOOOOOOO!O!OOOOS:configure", &PyType_Type, &new.recorded_span,
                           &PyType_Type, &new.native_span, &PyType_Type, &new.non_recording, &PyType_Type,
                           &new.span_context, &PyType_Type, &new.link, &PyType_Type, &new.context, &PyType_Type,
-                          &new.shared_attributes, &new.variable, &new.span_key, &new.correlation_key,
-                          &new.suppressed_key, &new.no_state, &new.unset, &new.internal, &PyTuple_Type, &new.kinds,
+                          &new.shared_attributes, &PyType_Type, &new.span_counts, &new.variable, &new.span_key,
+                          &new.correlation_key, &new.suppressed_key, &new.no_state, &new.unset, &new.internal, &PyTuple_Type, &new.kinds,
                           &PyTuple_Type, &new.flags, &new.random_bits, &new.detach, &new.enter, &new.leave, &prefixes))
         return NULL;
     if (!PyContextVar_CheckExact(new.variable) || PyTuple_GET_SIZE(new.flags) != 256
@@ -55,15 +55,18 @@ static PyObject *configure(PyObject *Py_UNUSED(module), PyObject *args)
         if ((new.slots[slot] = offset_of(new.recorded_span, slots[slot])) < 0)
             return NULL;
     if ((new.longest = offset_of(new.shared_attributes, "_longest")) < 0
-        || (new.encoded = offset_of(new.shared_attributes, "encoded")) < 0)
+        || (new.encoded = offset_of(new.shared_attributes, "encoded")) < 0
+        || (new.started = offset_of(new.span_counts, "started")) < 0
+        || (new.timed = offset_of(new.span_counts, "timed")) < 0
+        || (new.timed_ns = offset_of(new.span_counts, "timed_ns")) < 0)
         return NULL;
     if (look_configure(prefixes) < 0 || headers_configure() < 0 || span_add_methods(new.native_span) < 0)
         return NULL;
     PyObject *kept[] = {
         (PyObject *)new.recorded_span, (PyObject *)new.native_span, (PyObject *)new.non_recording,
         (PyObject *)new.span_context, (PyObject *)new.link, (PyObject *)new.context, (PyObject *)new.shared_attributes,
-        new.variable, new.span_key, new.correlation_key, new.suppressed_key, new.no_state, new.unset, new.internal,
-        new.kinds, new.flags, new.random_bits, new.detach, new.enter, new.leave,
+        (PyObject *)new.span_counts, new.variable, new.span_key, new.correlation_key, new.suppressed_key, new.no_state,
+        new.unset, new.internal, new.kinds, new.flags, new.random_bits, new.detach, new.enter, new.leave,
     };
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         Py_INCREF(kept[i]);

@@ -26,6 +26,7 @@ struct library {
     PyTypeObject *link;              /* OpenTelemetry's Link */
     PyTypeObject *context;           /* OpenTelemetry's Context */
     PyTypeObject *shared_attributes; /* SharedAttributes */
+    PyTypeObject *span_counts;       /* SpanCounts */
     PyObject *variable;              /* the ContextVar of the current context */
     PyObject *span_key;              /* the key of the span in a context */
     PyObject *correlation_key;       /* the key of the correlation id in a context */
@@ -40,6 +41,7 @@ struct library {
     PyObject *detach;                /* current.detach, for a token of another context */
     Py_ssize_t slots[SLOTS];         /* offsets in a span */
     Py_ssize_t longest, encoded;     /* offsets in SharedAttributes */
+    Py_ssize_t started, timed, timed_ns; /* offsets in SpanCounts */
 };
 
 extern struct library library;

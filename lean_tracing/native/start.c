@@ -6,18 +6,23 @@
 enum { SAMPLED = 1, RANDOM_TRACE_ID = 2, TIMED_MASK = 63 };
 
 static PyObject *str_kind, *str_attributes, *str_context, *str_links, *str_link_attributes, *str_link_context,
-    *str_started, *str_timed, *str_timed_ns, *str_set_attributes, *empty, *zero, *one, *bits_of_trace, *bits_of_span;
+    *str_set_attributes, *empty, *zero, *one, *bits_of_trace, *bits_of_span;
 
-/* Adds to a number that is an attribute; -1 with an exception. */
-static int add_to(PyObject *object, PyObject *name, long long amount)
+/* A slot of SpanCounts. */
+static PyObject **count_of(PyObject *counts, Py_ssize_t offset)
 {
-    PyObject *old = PyObject_GetAttr(object, name), *more = PyLong_FromLongLong(amount);
-    PyObject *sum = old && more ? PyNumber_Add(old, more) : NULL;
-    int failed = sum == NULL || PyObject_SetAttr(object, name, sum) < 0;
-    Py_XDECREF(old);
-    Py_XDECREF(more);
-    Py_XDECREF(sum);
-    return failed ? -1 : 0;
+    return (PyObject **)((char *)counts + offset);
+}
+
+/* Adds to a number in a slot; -1 with an exception. */
+static int add_to(PyObject **count, long long amount)
+{
+    long long old = *count == NULL ? 0 : PyLong_AsLongLong(*count);
+    PyObject *sum = old == -1 && PyErr_Occurred() ? NULL : PyLong_FromLongLong(old + amount);
+    if (sum == NULL)
+        return -1;
+    Py_XSETREF(*count, sum);
+    return 0;
 }
 
 typedef struct {
@@ -236,15 +241,12 @@ static int start(Starter *self, const struct arguments *given, PyObject **made)
     }
 
     done = -1;
-    PyObject *started = PyObject_GetAttr(self->counts, str_started);
-    if (started == NULL)
-        goto end;
-    int is_timed = !(PyLong_AsUnsignedLongMask(started) & TIMED_MASK);
-    Py_DECREF(started);
+    PyObject **started = count_of(self->counts, library.started);
+    int is_timed = *started == NULL || !(PyLong_AsUnsignedLongMask(*started) & TIMED_MASK);
     int64_t began = is_timed ? monotonic_clock() : 0;
     context = has_parent ? new_context(Py_NewRef(PyTuple_GET_ITEM(parent, 0)), PyTuple_GET_ITEM(parent, 4), bits)
                          : new_context(new_id(bits_of_trace), library.no_state, bits);
-    if (context == NULL || add_to(self->counts, str_started, 1) < 0) {
+    if (context == NULL || add_to(started, 1) < 0) {
         Py_XDECREF(context);
         goto end;
     }
@@ -257,8 +259,8 @@ static int start(Starter *self, const struct arguments *given, PyObject **made)
     if (*made == NULL)
         goto end;
     if (is_timed
-        && (add_to(self->counts, str_timed, 1) < 0
-            || add_to(self->counts, str_timed_ns, monotonic_clock() - began) < 0)) {
+        && (add_to(count_of(self->counts, library.timed), 1) < 0
+            || add_to(count_of(self->counts, library.timed_ns), monotonic_clock() - began) < 0)) {
         Py_CLEAR(*made);
         goto end;
     }
@@ -290,8 +292,12 @@ static PyObject *starter_new(PyTypeObject *type, PyObject *args, PyObject *Py_UN
     PyObject *twin, *fail, *scope, *limits, *counts, *on_end, *room;
     Py_ssize_t longest, links;
     int follows_parents, records_all;
-    if (!PyArg_ParseTuple(args, "OOOO!OOO!nnpp:Starter", &twin, &fail, &scope, &PyTuple_Type, &limits, &counts, &on_end,
-                          &PyLong_Type, &room, &longest, &links, &follows_parents, &records_all))
+    if (library.span_counts == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the native part is not configured");
+        return NULL;
+    }
+    if (!PyArg_ParseTuple(args, "OOOO!O!OO!nnpp:Starter", &twin, &fail, &scope, &PyTuple_Type, &limits,
+                          library.span_counts, &counts, &on_end, &PyLong_Type, &room, &longest, &links, &follows_parents, &records_all))
         return NULL;
     Py_ssize_t most = PyLong_AsSsize_t(room);
     if (most == -1 && PyErr_Occurred())
@@ -382,9 +388,6 @@ int start_add(PyObject *module)
         /* Not the properties of a link, which are calls of Python. */
         {&str_link_attributes, "_attributes"},
         {&str_link_context, "_context"},
-        {&str_started, "started"},
-        {&str_timed, "timed"},
-        {&str_timed_ns, "timed_ns"},
         {&str_set_attributes, "set_attributes"},
         {NULL, NULL},
     };
