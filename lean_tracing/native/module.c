@@ -41,8 +41,9 @@ static PyObject *configure(PyObject *Py_UNUSED(module), PyObject *args)
                           &PyType_Type, &new.native_span, &PyType_Type, &new.non_recording, &PyType_Type,
                           &new.span_context, &PyType_Type, &new.link, &PyType_Type, &new.context, &PyType_Type,
                           &new.shared_attributes, &PyType_Type, &new.span_counts, &new.variable, &new.span_key,
-                          &new.correlation_key, &new.suppressed_key, &new.no_state, &new.unset, &new.internal, &PyTuple_Type, &new.kinds,
-                          &PyTuple_Type, &new.flags, &new.random_bits, &new.detach, &new.enter, &new.leave, &prefixes))
+                          &new.correlation_key, &new.suppressed_key, &new.no_state, &new.unset, &new.internal,
+                          &PyTuple_Type, &new.kinds, &PyTuple_Type, &new.flags, &new.random_bits, &new.detach,
+                          &new.enter, &new.leave, &prefixes))
         return NULL;
     if (!PyContextVar_CheckExact(new.variable) || PyTuple_GET_SIZE(new.flags) != 256
         || !PyType_IsSubtype(new.span_context, &PyTuple_Type) || !PyType_IsSubtype(new.native_span, new.recorded_span)

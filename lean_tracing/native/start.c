@@ -297,7 +297,8 @@ static PyObject *starter_new(PyTypeObject *type, PyObject *args, PyObject *Py_UN
         return NULL;
     }
     if (!PyArg_ParseTuple(args, "OOOO!O!OO!nnpp:Starter", &twin, &fail, &scope, &PyTuple_Type, &limits,
-                          library.span_counts, &counts, &on_end, &PyLong_Type, &room, &longest, &links, &follows_parents, &records_all))
+                          library.span_counts, &counts, &on_end, &PyLong_Type, &room, &longest, &links,
+                          &follows_parents, &records_all))
         return NULL;
     Py_ssize_t most = PyLong_AsSsize_t(room);
     if (most == -1 && PyErr_Occurred())
