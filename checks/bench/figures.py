@@ -160,7 +160,9 @@ class Results:
         for subject in (OURS, NATIVE):
             if subject in self.starts:
                 name = "start of a service: time added" + (", native part" if subject == NATIVE else "")
-                slower = statistics.median(added(self.starts, subject, "wall")) / 1000
+                # On a busy machine the elapsed time is noise, and may even be less; the CPU time is a lower bound.
+                elapsed, cpu = added(self.starts, subject, "wall"), added(self.starts, subject)
+                slower = max(statistics.median(elapsed), statistics.median(cpu)) / 1000
                 goals.append(Goal(name=name, measured=slower, limit=_START_MILLISECONDS, unit="ms"))
         missing = lost(self.deliveries[OURS])
         goals.append(Goal(name=f"spans lost at {RATE:,} spans/s", measured=float(missing), limit=0.0, unit="spans"))
