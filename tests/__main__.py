@@ -16,7 +16,7 @@ from typing import Final
 from local.cluster import Cluster
 from local.failure import Failure
 from local.preflight import require
-from tests.support.background import Background, Stage, lowest_priority
+from tests.support.background import Background, Stage, low_priority
 
 PYTEST: Final = (sys.executable, "-m", "pytest")
 SLOWEST: Final = ("--durations=20", "--durations-min=10")
@@ -29,8 +29,7 @@ COMPUTING: Final = (
     "tests/process/lean_tracing/native",
     "tests/process/lean_tracing/test_distribution.py",
 )
-"""Process tests that compute, and have no time limits but generous ones of whole programs: nearly half of the CPU time
-of all process tests. They run while tests on the cluster wait."""
+"""Process tests that compute, and have no time limits but generous ones of whole programs."""
 # A file's tests stay together, since they share its fixtures; `tests/process/conftest.py` decides on the order.
 BY_FILE: Final = ("--dist=loadfile", "--no-loadscope-reorder", *SLOWEST)
 UNTIMED: Final = ("untimed", (*PYTEST, *COMPUTING, "--numprocesses=2", *BY_FILE))
@@ -64,9 +63,11 @@ def main() -> int:
             return 1
         print(f"without the tests on the local cluster: {reason}", flush=True)
         return run(TYPES, unit, untimed, process)
-    # The start of the cluster and the tests on it mostly wait, so others run at the same time. The process tests with
-    # time limits need both cores: in CI they follow when the cluster is down.
+    # The process tests with time limits need both cores: in CI they follow when the cluster is down.
     down, last = ((DOWN,), (life_cycle,)) if in_ci else ((), ())
+    if target == "nightly":
+        return run(TYPES, unit, UP, cluster, *down, untimed, process, *last)
+    # The start of the cluster and the tests on it mostly wait, so others run at the same time.
     return run(UP, cluster, *down, process, *last, background=(TYPES, unit, untimed))
 
 
@@ -75,7 +76,7 @@ def run(*stages: Stage, background: Sequence[Stage] = ()) -> int:
 
     Args:
         stages: they run one after the other.
-        background: these run one after the other at the same time, with the lowest priority. Their output is printed
+        background: these run one after the other at the same time, with a low priority. Their output is printed
             at the end.
 
     Returns:
@@ -83,7 +84,7 @@ def run(*stages: Stage, background: Sequence[Stage] = ()) -> int:
     """
     times: list[str] = []
     code = 0
-    with lowest_priority() if background else contextlib.nullcontext(()) as prefix:
+    with low_priority() if background else contextlib.nullcontext(()) as prefix:
         others = Background(background, prefix)
         others.start()
         for name, command in stages:

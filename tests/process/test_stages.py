@@ -1,4 +1,4 @@
-"""The stages of `make test`: those in the background run at the same time, with the lowest priority."""
+"""The stages of `make test`: those in the background run at the same time, with a low priority."""
 
 import sys
 import uuid
@@ -9,7 +9,7 @@ import pytest
 from stack.settings import ROOT
 from tests.__main__ import COMPUTING, run
 from tests.process.conftest import SHARING
-from tests.support.background import Background, Stage, lowest_priority
+from tests.support.background import Background, Stage, low_priority
 
 
 def stage(name: str, code: str) -> Stage:
@@ -53,9 +53,9 @@ def test_a_stage_that_fails_ends_the_background_after_its_present_stage(tmp_path
     assert not file.exists()
 
 
-def test_programs_in_the_background_have_the_lowest_priority() -> None:
+def test_programs_in_the_background_have_a_low_priority() -> None:
     name = f"web-crawl-test-{uuid.uuid4().hex[:8]}"
-    with lowest_priority(name) as prefix:
+    with low_priority(name) as prefix:
         others = Background([stage("nice", "import os; raise SystemExit(os.nice(0))")], prefix)
         others.start()
         assert others.finish() == 19

@@ -1,4 +1,4 @@
-"""Stages of tests that run with the lowest priority, while tests with time limits run."""
+"""Stages of tests that run with a low priority, while tests with time limits run."""
 
 import contextlib
 import subprocess
@@ -14,8 +14,9 @@ from local.paths import Home
 Stage = tuple[str, tuple[str, ...]]
 """A name, and the command."""
 _NICE: Final = ("nice", "-n", "19")
-_LEAST: Final = {"cpu.weight": "1", "cpu.shares": "2"}
-"""Of version 2 and 1 of control groups: the smallest weight."""
+_WEIGHT: Final = {"cpu.weight": "10", "cpu.shares": "102"}
+"""Of version 2 and 1 of control groups: a tenth of the usual weight. With the least one, threads of a test would wait
+for each other longer than their limits while the pods start."""
 
 
 class Background:
@@ -60,8 +61,8 @@ class Background:
 
 
 @contextlib.contextmanager
-def lowest_priority(name: str | None = None) -> Iterator[tuple[str, ...]]:
-    """Yields the beginning of a command line: its programs run when no other program wants the CPU.
+def low_priority(name: str | None = None) -> Iterator[tuple[str, ...]]:
+    """Yields the beginning of a command line, whose programs leave most of the CPU to others.
 
     The pods of a local cluster are in control groups of their own. Among these only the weights of the groups count, so
     that a nice process in another group takes as much as all pods. Without root there is no group, nor such a cluster.
@@ -73,9 +74,9 @@ def lowest_priority(name: str | None = None) -> Iterator[tuple[str, ...]]:
     prefix: tuple[str, ...] = _NICE
     with contextlib.suppress(OSError, ValueError):  # no permission, or no such controller
         group.create()
-        files = [hierarchy / group.path / file for hierarchy in hierarchies() for file in _LEAST]
+        files = [hierarchy / group.path / file for hierarchy in hierarchies() for file in _WEIGHT]
         (weight,) = (file for file in files if file.exists())
-        weight.write_text(_LEAST[weight.name])
+        weight.write_text(_WEIGHT[weight.name])
         prefix = ("sh", "-c", 'echo $$ > "$0" && exec "$@"', str(weight.with_name("cgroup.procs")), *_NICE)
     try:
         yield prefix

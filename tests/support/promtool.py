@@ -102,7 +102,7 @@ def run_checks(
     checks: Sequence[Check],
     alerts: Sequence[Mapping[str, Any]] = (),
     *,
-    seconds: float = 600,
+    seconds: float = 1800,
 ) -> str:
     """Return the failures that promtool reports; empty if each query has exactly the expected result.
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 GUIDES = sorted(path for path in (ROOT / "docs" / "guides").glob("*.md") if path.name != "README.md")
 _BLOCK = re.compile(r"^ *(`{3,4})(diff|sh|text|(?:markdown|python) (\S+))\n(.*?)^ *\1$", re.MULTILINE | re.DOTALL)
 _OMITTED = (".git", ".venv", ".local", "__pycache__", ".*_cache", ".hypothesis")
-LIMIT = 300
+LIMIT = 900
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def _run(*command: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=cwd, env=env)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=900, cwd=cwd, env=env)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
 

@@ -61,5 +61,5 @@ def test_growth_is_exact_across_restarts_new_pods_and_gaps(tmp_path: Path) -> No
             {"tests": [{"interval": "15s", "input_series": simulated, "promql_expr_test": tests}]}, width=10**9
         )
     )
-    done = subprocess.run([binary(), "test", "rules", file], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([binary(), "test", "rules", file], capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -35,4 +35,4 @@ def test_a_day_of_normal_traffic_raises_no_alert(tmp_path: Path) -> None:
     if not is_nightly():
         rules = tuple(group for group in rules if group.name != "span-accounting")
     metrics = needed(normal(stack, length, _SEED), rules)
-    assert not run_checks(binary(), tmp_path, rules, metrics, checks(length), seconds=length / 6)
+    assert not run_checks(binary(), tmp_path, rules, metrics, checks(length), seconds=length / 2)

@@ -125,5 +125,5 @@ def evaluate(expressions: list[dict[str, Any]], tmp_path: Path) -> None:
     }
     (tmp_path / "test.yml").write_text(yaml.safe_dump(test, width=10**9))
     command = [str(binary()), "test", "rules", "test.yml"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
