@@ -106,3 +106,23 @@ def test_another_process_writes_the_same_bytes() -> None:
     command = [sys.executable, "-m", "cli", "render", "prod"]
     written = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True).stdout
     assert written == as_yaml(rendered("prod")).encode()
+
+
+IMPORTED_BY_A_THREAD = """
+import sys, threading
+from local.stack import import_program
+
+thread = threading.Thread(target=import_program, args=(None,))
+thread.start()
+thread.join()
+from stack.deploy.render import as_yaml, render
+
+sys.stdout.write(as_yaml(render("prod")))
+"""
+
+
+def test_a_program_that_a_thread_has_imported_writes_the_same_bytes() -> None:
+    """As `make up` imports it. Pulumi keeps the state of its runtime by context, and a thread has one of its own."""
+    command = [sys.executable, "-c", IMPORTED_BY_A_THREAD]
+    written = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+    assert written == as_yaml(rendered("prod")).encode()
