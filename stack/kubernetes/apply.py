@@ -4,7 +4,10 @@ It applies the same objects and waits for the same workloads as `pulumi up`, and
 declares. A dry run of everything comes first, so that a refusal is known before anything is changed.
 """
 
+import functools
+import itertools
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import kubernetes
@@ -107,7 +110,7 @@ class _Run:
         groups = service_groups(rest) if self._has_services() else [rest]
         count = 0
         for group in groups:
-            changed = [item for item in group if self._apply_one(objects, scaling.prepare(item, self.on_progress))]
+            changed = self._apply_group(objects, scaling, group)
             if changed:
                 self.on_progress(f"changed {object_names(changed)}")
             if group is groups[0]:
@@ -128,6 +131,17 @@ class _Run:
         if is_new:
             outcome = "Nothing but its namespace was made."
             dry_run.require_accepted(self.client, self.namespace, manifests, outcome=outcome)
+
+    def _apply_group(self, objects: Objects, scaling: Scaling, group: Sequence[Manifest]) -> list[Manifest]:
+        """Applies objects, those of one kind at the same time; returns those that this changed."""
+        changed: list[Manifest] = []
+        with ThreadPoolExecutor(dry_run.AT_ONCE) as threads:
+            for _, same in itertools.groupby(group, lambda item: item["kind"]):
+                items = list(same)
+                prepared = [scaling.prepare(item, self.on_progress) for item in items]
+                results = threads.map(functools.partial(self._apply_one, objects), prepared)
+                changed += [item for item, is_changed in zip(items, results, strict=True) if is_changed]
+        return changed
 
     def _apply_one(self, objects: Objects, manifest: Manifest) -> bool:
         """Applies an object and notes it; returns whether that changed it."""

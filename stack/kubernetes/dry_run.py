@@ -20,8 +20,8 @@ from stack.kubernetes.objects import Objects
 from stack.kubernetes.refusal import explain_refusal
 from stack.kubernetes.volume_growth import Growth, resize_problem
 
-_AT_ONCE: Final = 8
-"""Requests."""
+AT_ONCE: Final = 8
+"""Requests to the API server at the same time."""
 _NO_DRY_RUN: Final = "does not support dry run"
 
 
@@ -70,7 +70,7 @@ def require_accepted(
 
     problems = [_deletion(existing)] if existing["metadata"].get("deletionTimestamp") else []
     growths: list[Growth] = []
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
+    with ThreadPoolExecutor(AT_ONCE) as threads:
         results = list(threads.map(check, [] if problems else manifests))
     for result in results:
         if isinstance(result, Growth):
