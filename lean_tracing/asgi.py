@@ -65,9 +65,8 @@ class TracingMiddleware:
             await self._call_without_span(scope, receive, send, context)
             return
 
-        name, attributes = self._described(scope)
-        if traces.sampled_by_attributes:
-            attributes = {**attributes, keys.URL_PATH: self._path(path)}
+        name, shared = self._described(scope)
+        attributes = {**shared, keys.URL_PATH: self._path(path)} if traces.sampled_by_attributes else shared
         span = traces.start(name, kind=SpanKind.SERVER, attributes=attributes, context=context)
         if span.is_recording():
             if not traces.sampled_by_attributes:  # a span that is not recorded does without

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
@@ -41,15 +41,13 @@ _MAX_TOPICS = 256
 _MAX_PARTITIONS = 1024
 
 
-def _is_intact(headers: list[object]) -> bool:
+def _is_intact(headers: list[Any]) -> bool:
     """Whether no tuple of `headers` holds NULL. The garbage collector can read such a tuple, and leaves NULL out."""
     pairs = [header for header in headers if isinstance(header, tuple)]
     return len(gc.get_referents(*pairs)) == 2 * len(pairs)
 
 
-def message_headers(
-    message: "Message", is_intact: Callable[[list[object]], bool] = _is_intact
-) -> Sequence[KafkaHeader]:
+def message_headers(message: "Message", is_intact: Callable[[list[Any]], bool] = _is_intact) -> Sequence[KafkaHeader]:
     """The headers of a message; none if they cannot be read, because a name is not UTF-8.
 
     It may be called more than once. For such a message confluent-kafka's first `headers()` raises SystemError, and each

@@ -6,6 +6,7 @@ The system's resolver has none: it asks several servers, each of them more than 
 import contextlib
 import socket
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
@@ -24,10 +25,10 @@ class NameLookup:
         """Creates a lookup of a name or an address."""
         self._host = host
         self._port = port
-        self._running: Future[list[Address]] | None = None
+        self._running: Future[Sequence[Address]] | None = None
         self._ended = False
 
-    def addresses(self, seconds: float) -> list[Address]:
+    def addresses(self, seconds: float) -> Sequence[Address]:
         """The addresses.
 
         Raises:
@@ -46,10 +47,10 @@ class NameLookup:
                 self._look_up(running)
         if self._ended:  # `end` may have found no lookup
             running.cancel()
-        found = running.exception(seconds)
+        failure = running.exception(seconds)
         self._running = None
-        if found is not None:
-            raise found
+        if failure is not None:
+            raise failure
         return running.result()
 
     def end(self) -> None:
@@ -58,12 +59,12 @@ class NameLookup:
         if (running := self._running) is not None:
             running.cancel()
 
-    def _look_up(self, running: "Future[list[Address]]") -> None:
+    def _look_up(self, running: "Future[Sequence[Address]]") -> None:
         with contextlib.suppress(InvalidStateError):  # `end` was called meanwhile
             try:
                 running.set_result(self._ask())
             except Exception as error:
                 running.set_exception(error)
 
-    def _ask(self, flags: int = 0) -> list[Address]:
+    def _ask(self, flags: int = 0) -> Sequence[Address]:
         return socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM, flags=flags)

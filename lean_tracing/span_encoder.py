@@ -60,14 +60,14 @@ class SpanEncoder(Encoder):
     def item(self, item: RecordedSpan) -> tuple[InstrumentationScope | None, bytes]:
         return self.in_python(item)
 
-    def before(self, put: Callable[[RecordedSpan], None]) -> Callable[[RecordedSpan], None]:
+    def hand_over_to(self, put: Callable[[RecordedSpan], None]) -> Callable[[RecordedSpan], None]:
         """What a span calls at its end, so that it gets into the queue of `put`.
 
         The native part encodes a common span there and then, in a third of a microsecond: its objects are still in the
         processor's cache, and their memory is used again at once. All that Python encodes waits for the exporting
         thread.
         """
-        return put if self._writer is None else self._writer.before(put)
+        return put if self._writer is None else self._writer.hand_over_to(put)
 
     def in_python(self, item: RecordedSpan) -> tuple[InstrumentationScope | None, bytes]:
         """The twin of the native part, which calls it for spans that are not common."""

@@ -234,7 +234,7 @@ def _export_spans(
     encoder = SpanEncoder(resource, redactor, settings.filtered_attributes, length, compiled)
     exporter = _exporter(settings, "traces")
     processor = BatchProcessor("traces", settings, encoder, exporter)
-    return _Export(encoder, processor, encoder.before(processor.put))
+    return _Export(encoder, processor, encoder.hand_over_to(processor.put))
 
 
 def _export_logs(

@@ -260,7 +260,7 @@ static PyObject *hand_over(PyObject *pair, PyObject *span)
 
 static PyMethodDef hand_over_method = {"hand_over", hand_over, METH_O, "Takes an ended span."};
 
-static PyObject *writer_before(Writer *self, PyObject *put)
+static PyObject *writer_hand_over_to(Writer *self, PyObject *put)
 {
     PyObject *pair = PyTuple_Pack(2, (PyObject *)self, put);
     PyObject *function = pair == NULL ? NULL : PyCFunction_New(&hand_over_method, pair);
@@ -270,7 +270,7 @@ static PyObject *writer_before(Writer *self, PyObject *put)
 
 static PyMethodDef writer_methods[] = {
     {"item", (PyCFunction)writer_item, METH_O, "An ended span: its scope, and its bytes."},
-    {"before", (PyCFunction)writer_before, METH_O, "A function that writes a common span before `put` gets it."},
+    {"hand_over_to", (PyCFunction)writer_hand_over_to, METH_O, "A function that gives ended spans to `put`, the common ones as bytes."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -61,7 +61,7 @@ class _Tracing:
         self.logs = LogEncoder(Resource({}), redactor, native=compiled)
 
     def encode(self) -> None:
-        hand_over = self.spans.before(lambda item: self.spans.item(item) and None)
+        hand_over = self.spans.hand_over_to(lambda item: self.spans.item(item) and None)
         for span in self.ended:
             self.spans.item(span)
             hand_over(span)
@@ -116,7 +116,8 @@ def _headers(tracing: _Tracing, _: Mapping[Any, Any]) -> None:
         tracing.propagator.from_http([(b"host", b"x"), (b"TraceParent", value)])
         context, links = tracing.propagator.producer_in([("status", b"x"), ("traceparent", value)])
         span = tracing.traces.start("message", context=context, links=links)
-        for carrier in ((), [("status", b"x"), ("Baggage", b"x")], [("größer", value)], [("short",)]):
+        carriers: tuple[Any, ...] = ((), [("status", b"x"), ("Baggage", b"x")], [("größer", value)], [("short",)])
+        for carrier in carriers:
             with contextlib.suppress(ValueError):  # a header that is no pair
                 tracing.propagator.to_kafka(carrier, context, span)
         tracing.propagator.answer(context, span)

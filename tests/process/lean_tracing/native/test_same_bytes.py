@@ -89,7 +89,7 @@ def test_a_span_at_its_end_is_written_alike_or_left_alone(pair: _Pair, span: Rec
         span.shared_attributes.encoded = None
     for _ in range(2):  # the second time with what the exporting thread has learned
         taken: list[Any] = []
-        assert native.before(taken.append)(span) is None  # type: ignore[func-returns-value]
+        native.hand_over_to(taken.append)(span)
         (item,) = taken
         assert item is span or item == expected
         assert _outcome(native.item, item) == expected
@@ -99,7 +99,7 @@ def test_a_common_span_is_written_at_its_end_and_any_other_by_the_exporting_thre
     """The code that ends a span never waits for Python's redaction."""
     encoder = SpanEncoder(_RESOURCE, Redactor(_KEY, compiled.is_harmless), native=compiled)
     taken: list[Any] = []
-    parts = TracerParts(TraceSampler(1.0), Limits(), SpanCounts(), encoder.before(taken.append))
+    parts = TracerParts(TraceSampler(1.0), Limits(), SpanCounts(), encoder.hand_over_to(taken.append))
     traces = TraceManager(LeanTracer(InstrumentationScope("tests"), parts), Redactor(_KEY), native=compiled)
     shared = SharedAttributes({"db.system.name": "postgresql"})
 
@@ -120,8 +120,8 @@ def test_a_common_span_is_written_at_its_end_and_any_other_by_the_exporting_thre
         assert not is_written_at_its_end(unusual), unusual
     assert not is_written_at_its_end({"email": "ada@example.com"}), "what is redacted is in no cache"
     assert not is_written_at_its_end(common, fails=True)
-    assert encoder.before(taken.append) is not taken.append
-    assert SpanEncoder(_RESOURCE, Redactor(_KEY)).before(taken.append) == taken.append
+    assert encoder.hand_over_to(taken.append) is not taken.append
+    assert SpanEncoder(_RESOURCE, Redactor(_KEY)).hand_over_to(taken.append) == taken.append
 
 
 @given(body=values.TEXT, attributes=values.ATTRIBUTES)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry.context import Context
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import INVALID_SPAN, Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags
 
 from lean_tracing.current import SPAN_KEY
@@ -130,13 +131,12 @@ _CONTEXTS = st.builds(
 @st.composite
 def _spans(draw: st.DrawFn) -> Any:
     """A span of each kind that a propagator may get, and some things that are none."""
-    kind = draw(st.sampled_from([RecordedSpan, NativeSpan, NonRecordingSpan, None]))
     context = draw(st.one_of(values.CONTEXT, values.CONTEXT, values.WRONG_CONTEXT))
-    if kind is None:
-        return draw(st.sampled_from([INVALID_SPAN, _Foreign(context)]))
-    if kind is NonRecordingSpan:
-        return kind(context)
-    return kind("a", context, None, SpanKind.CLIENT, None, (), None, Limits(), None, lambda _: None)
+    recorded = draw(st.sampled_from([RecordedSpan, NativeSpan, None]))
+    if recorded is None:
+        return draw(st.sampled_from([NonRecordingSpan(context), INVALID_SPAN, _Foreign(context)]))
+    scope = InstrumentationScope("tests")
+    return recorded("a", context, None, SpanKind.CLIENT, None, (), scope, Limits(), None, lambda _: None)
 
 
 class _Foreign(NonRecordingSpan):
