@@ -41,6 +41,7 @@ SHARING: Final = (
     "stack/deploy/test_admission.py",
     "stack/deploy/test_brokers.py",
     "stack/deploy/test_drift.py",
+    "stack/deploy/test_encryption_steps.py",
     "stack/deploy/test_namespace.py",
     "stack/deploy/test_plain_pulumi.py",
     "stack/deploy/test_queues.py",
