@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from checks.harness import kafka, tempo
+from checks.harness.collector_with_sampler import create_span_topic
 from checks.harness.jaeger import JaegerProcess
 from checks.harness.server import ServerProcess
-from collector.pipeline import TOPIC
-from service.common.errors import Unavailable
-from service.common.kafka.topics import create_missing_topics
 from stack.components.kafka.settings import Kafka
 from stack.components.trace_store.config import tempo_config
 from stack.components.trace_store.settings import Traces
@@ -33,18 +31,10 @@ def running_broker(directory: Path) -> Iterator[kafka.KafkaBrokers]:
     brokers.configure(Kafka(brokers=1))
     try:
         brokers.start(0)
-        poll_until("the topic", lambda: _has_topic(brokers.bootstrap_servers), seconds=120, every=1)
+        create_span_topic(brokers.bootstrap_servers, _PARTITIONS)
         yield brokers
     finally:
         brokers.kill()
-
-
-def _has_topic(bootstrap_servers: str) -> bool:
-    try:
-        create_missing_topics({"bootstrap.servers": bootstrap_servers}, [TOPIC], _PARTITIONS)
-    except Unavailable:  # on a busy machine, a new broker does not answer at once
-        return False
-    return True
 
 
 @dataclass(frozen=True, kw_only=True)

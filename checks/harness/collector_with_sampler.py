@@ -7,9 +7,25 @@ from types import MappingProxyType
 from typing import Final
 
 from checks.harness.collector import CollectorProcess
-from collector.pipeline import Pipeline, Sampler, render, render_sampler
+from collector.pipeline import TOPIC, Pipeline, Sampler, render, render_sampler
+from service.common.errors import Unavailable
+from service.common.kafka.topics import create_missing_topics
+from stack.polling import poll_until
 
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+def create_span_topic(bootstrap_servers: str, partitions: int) -> None:
+    """Create the topic between them. On a busy machine, a new broker does not answer at once."""
+
+    def has_topic() -> bool:
+        try:
+            create_missing_topics({"bootstrap.servers": bootstrap_servers}, [TOPIC], partitions)
+        except Unavailable:
+            return False
+        return True
+
+    poll_until("the topic", has_topic, seconds=120, every=1)
 
 
 @contextmanager

@@ -10,11 +10,10 @@ from confluent_kafka.admin import AdminClient
 
 from checks.chaos.requests import A_REQUEST, Requests
 from checks.harness.collector import CollectorProcess, MissingProgram
-from checks.harness.collector_with_sampler import collector_with_sampler
+from checks.harness.collector_with_sampler import collector_with_sampler, create_span_topic
 from checks.harness.kafka import KafkaBrokers
 from checks.harness.receiver import receiving
 from collector.pipeline import TOPIC, KafkaTarget, OtlpTarget, Pipeline, Sampler
-from service.common.kafka.topics import create_missing_topics
 from stack.components.kafka.settings import Kafka
 from stack.polling import poll_until
 from tests.support.programs import skipping
@@ -34,7 +33,7 @@ def kafka(brokers: KafkaBrokers) -> KafkaBrokers:
     brokers.configure(Kafka(brokers=1))
     brokers.start(0)
     brokers.wait(0)
-    create_missing_topics({"bootstrap.servers": brokers.bootstrap_servers}, [TOPIC], PARTITIONS)
+    create_span_topic(brokers.bootstrap_servers, PARTITIONS)
     return brokers
 
 
