@@ -35,6 +35,8 @@ OWN_AUTHORITY_FILE: Final = "own.crt"
 """Key of that ConfigMap: the certificate of the stack's own authority, which may sign none of the servers'."""
 ISSUER: Final = f"{PART_OF}/issuer"
 """Annotation of that ConfigMap: who signs the certificates of servers."""
+TRUST: Final = f"{PART_OF}/trust"
+"""Annotation of that ConfigMap and of workloads: changes with who signs, and with what clients trust."""
 STEPPED: Final = ("kafka", "telemetry", "services")
 """Settings of `encryption` that a running stack changes step by step."""
 ISSUED: Final = {"app.kubernetes.io/managed-by": "cert-manager"}
@@ -46,7 +48,10 @@ PUBLIC: Final = f"{PART_OF}/public"
 
 
 def encryption_step(setting: str) -> str:
-    """Annotation of the ConfigMap `AUTHORITY`: the value of a setting of `STEPPED`, which the next deployment reads."""
+    """Annotation of the ConfigMap `AUTHORITY` and of workloads: the value of a setting of `STEPPED`.
+
+    The next deployment reads it.
+    """
     return f"{PART_OF}/encryption.{setting}"
 
 

@@ -10,6 +10,7 @@ from stack.components.cluster.pinned_images import pinned_images
 from stack.components.cluster.pod_defaults import pod_defaults
 from stack.components.cluster.provider import provider
 from stack.components.encryption.issuers import Issuers, issuers_of
+from stack.components.encryption.noted_steps import noted_steps
 from stack.components.encryption.protection import Protection
 from stack.components.encryption.settings import STEPS, EncryptionValue
 from stack.components.encryption.stack_authority import StackAuthority, StackAuthorityArgs
@@ -92,14 +93,15 @@ def make_base(settings: Settings, secrets: SecretValues, opts: pulumi.ResourceOp
     secret = Secrets("secrets", secrets_args, opts).name
     issuers = _issuers(settings, secrets)
     authority = _authority(settings, issuers, namespace, opts)
+    noted = noted_steps(settings.encryption, authority.trust if authority else None)
     return Base(
         settings=settings,
-        opts=opts,
+        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(transformations=[noted])),
         namespace=namespace,
         secret=secret,
         secrets=secrets,
         issuers=issuers,
-        authority=authority,
+        authority=authority.certificate if authority else None,
     )
 
 
@@ -111,9 +113,9 @@ def _issuers(settings: Settings, secrets: SecretValues) -> Issuers | None:
 
 def _authority(
     settings: Settings, issuers: Issuers | None, namespace: pulumi.Output[str], opts: pulumi.ResourceOptions
-) -> pulumi.Output[str] | None:
-    """Return what clients verify servers with, if there are any with TLS; create the ConfigMap for clients."""
+) -> StackAuthority | None:
+    """Create the ConfigMap for clients, if there are servers with TLS."""
     if issuers is None:
         return None
     args = StackAuthorityArgs(namespace=namespace, issuers=issuers, settings=settings.encryption)
-    return StackAuthority("stack-authority", args, opts).certificate
+    return StackAuthority("stack-authority", args, opts)

@@ -49,8 +49,8 @@ def require_broker_steps(client: kubernetes.client.ApiClient, namespace: str, ma
         _require_neighbour(_step(live), _step(declared))
 
 
-def _require_neighbour(current: int, requested: int) -> None:
-    if abs(requested - current) <= 1:
+def _require_neighbour(current: int | None, requested: int | None) -> None:
+    if current is None or requested is None or abs(requested - current) <= 1:
         return
     following = current + (1 if requested > current else -1)
     raise DeployError(
@@ -60,11 +60,12 @@ def _require_neighbour(current: int, requested: int) -> None:
     )
 
 
-def _step(stateful_set: Manifest) -> int:
-    """Return the number of the step of encryption that the brokers have."""
-    (container,) = stateful_set["spec"]["template"]["spec"]["containers"]
-    values = [item["value"] for item in container.get("env", []) if item["name"] == ENCRYPTION]
-    return _ENCRYPTION.index(values[0] if values else setting_text(False))
+def _step(stateful_set: Manifest) -> int | None:
+    """Return the number of the step of encryption that the brokers have; None if someone has edited it."""
+    containers = stateful_set["spec"]["template"]["spec"]["containers"]
+    variables = [item for container in containers for item in container.get("env") or []]
+    values = [item.get("value") for item in variables if item["name"] == ENCRYPTION] or [setting_text(False)]
+    return _ENCRYPTION.index(values[0]) if values[0] in _ENCRYPTION else None
 
 
 def _live(client: kubernetes.client.ApiClient, namespace: str) -> Manifest | None:

@@ -7,7 +7,7 @@ import kubernetes
 from contracts.metadata import Manifest
 from stack.deploy.brokers import require_broker_steps
 from stack.deploy.cluster_requirements import metrics_warnings, require_kinds
-from stack.deploy.encryption_steps import require_encryption_steps
+from stack.deploy.encryption_steps import check_encryption_steps
 from stack.deploy.queues import check_queues
 from stack.deploy.shared_metrics import shared_metrics_warnings
 from stack.kubernetes.dry_run import require_accepted
@@ -41,8 +41,8 @@ def check_cluster(
     """
     require_kinds(client, manifests)
     require_broker_steps(client, namespace, manifests)
-    require_encryption_steps(client, namespace, manifests)
     for line in (
+        *check_encryption_steps(client, namespace, manifests),
         *metrics_warnings(client, manifests),
         *shared_metrics_warnings(client, namespace, manifests),
         *check_queues(client, namespace, manifests, leave_queues=leave_queues),

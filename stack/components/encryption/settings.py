@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from contracts import secret_keys
 from contracts.section import DnsName, Section
-from stack.components.shared.settings import Pem, own_names
+from stack.components.shared.settings import PemOfVariable, own_names
 
 EncryptionValue = bool | Literal["accepted", "preferred"]
 
@@ -60,7 +60,7 @@ def _check_authorities(pem: str) -> str:
     return pem
 
 
-_Authorities = Annotated[Pem, AfterValidator(_check_authorities)]
+_Authorities = Annotated[PemOfVariable, AfterValidator(_check_authorities)]
 
 
 class ExternalIssuer(Section):

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import pulumi
 
-from contracts.metadata import AUTHORITY, AUTHORITY_FILE, ISSUER, OWN_AUTHORITY_FILE, STEPPED, encryption_step
+from contracts.metadata import AUTHORITY, AUTHORITY_FILE, ISSUER, OWN_AUTHORITY_FILE, TRUST
 from stack.components.encryption.issuers import Issuers
-from stack.components.encryption.settings import Encryption, setting_text
+from stack.components.encryption.noted_steps import step_annotations, trust_mark
+from stack.components.encryption.settings import Encryption
 from stack.components.shared.object_meta import config_map
 
 
@@ -26,24 +27,25 @@ class StackAuthority(pulumi.ComponentResource):
 
     certificate: pulumi.Output[str]
     """PEM."""
+    trust: pulumi.Output[str]
+    """Changes with who signs, and with what clients trust."""
 
     def __init__(self, name: str, args: StackAuthorityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:StackAuthority", name, None, opts)
+        servers, callers = args.issuers.servers, args.issuers.callers
         further = args.settings.trusted_authorities or ""
-        self.certificate = args.issuers.servers.authority.apply(lambda authority: _together(authority, further))
+        self.certificate = servers.authority.apply(lambda authority: _together(authority, further))
+        self.trust = trust_mark(servers.title, self.certificate, callers.authority)
         child = pulumi.ResourceOptions(parent=self)
         config_map(
             AUTHORITY,
             "encryption",
             args.namespace,
-            {AUTHORITY_FILE: self.certificate, OWN_AUTHORITY_FILE: args.issuers.callers.authority},
+            {AUTHORITY_FILE: self.certificate, OWN_AUTHORITY_FILE: callers.authority},
             child,
-            annotations={
-                ISSUER: args.issuers.servers.title,
-                **{encryption_step(name): setting_text(getattr(args.settings, name)) for name in STEPPED},
-            },
+            annotations={ISSUER: servers.title, TRUST: self.trust, **step_annotations(args.settings)},
         )
-        self.register_outputs({"certificate": self.certificate})
+        self.register_outputs({"certificate": self.certificate, "trust": self.trust})
 
 
 def _together(*authorities: str) -> str:

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 from contracts import secret_keys
 from contracts.addresses import HOST, check_port
 from contracts.section import Cpu, Quantity, Section, quantity_bytes
-from stack.components.shared.settings import Pem, Stateful
+from stack.components.shared.settings import PemOfVariable, Stateful
 
 _SMALLEST_OF_SEVERAL: Final = "768Mi"
 """Memory for a broker and for the program that checks its replicas when it starts."""
@@ -33,7 +33,7 @@ class ExternalKafka(Section):
     """Addresses at which clients ask for the brokers, separated by commas."""
     encrypted: bool = True
     """Whether the brokers use TLS; their certificates are verified, with their names."""
-    ca: Pem | None = None
+    ca: PemOfVariable | None = None
     """Authority that signed the brokers' certificates, as PEM; the public ones if unset."""
     mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] | None = None
     """How SASL authenticates the stack's user, whose password is the secret `kafkaPassword`; no SASL if unset."""

@@ -16,7 +16,7 @@ def object_meta(
     namespace: pulumi.Input[str] | None,
     *,
     component: str,
-    annotations: Mapping[str, str] | None = None,
+    annotations: Mapping[str, pulumi.Input[str]] | None = None,
     extra_labels: Mapping[str, str] | None = None,
 ) -> k8s.meta.v1.ObjectMetaArgs:
     """Return metadata with a fixed name: other objects, dashboards and people refer to it."""
@@ -35,7 +35,7 @@ def config_map(
     files: Mapping[str, pulumi.Input[str]],
     opts: pulumi.ResourceOptions,
     *,
-    annotations: Mapping[str, str] | None = None,
+    annotations: Mapping[str, pulumi.Input[str]] | None = None,
     extra_labels: Mapping[str, str] | None = None,
 ) -> k8s.core.v1.ConfigMap:
     """Create a ConfigMap of files, by their names."""

@@ -1,16 +1,21 @@
 """Sizes of pods, as most sections of the settings have them."""
 
+import re
 import ssl
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
 from contracts.section import Cpu, Quantity, Section
 
+_CONTROL_CHARACTER: Final = re.compile(r"[^\t\n\r -~]")
+
 
 def _check_certificates(pem: str) -> str:
     if not pem.isascii():
         raise ValueError("it has characters that are not ASCII; copy the PEM file of the authority without comments")
+    if _CONTROL_CHARACTER.search(pem):
+        raise ValueError("it has control characters; copy the PEM file of the authority again")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
     except ssl.SSLError:
@@ -36,6 +41,22 @@ Pem = Annotated[
     AfterValidator(_check_certificates),
 ]
 """Certificates of authorities."""
+
+_VARIABLE_CHARACTERS: Final = 48 * 1024
+"""Linux starts no program with a variable of more than 128 KiB, and two settings may be part of one."""
+
+
+def _check_fits_a_variable(pem: str) -> str:
+    if len(pem) > _VARIABLE_CHARACTERS:
+        raise ValueError(
+            f"it has more than {_VARIABLE_CHARACTERS} characters, which no variable of a pod has room for; leave out "
+            "authorities that sign nothing of this"
+        )
+    return pem
+
+
+PemOfVariable = Annotated[Pem, AfterValidator(_check_fits_a_variable)]
+"""Certificates of authorities that pods get in an environment variable."""
 
 
 class Size(Section):

@@ -4,7 +4,7 @@ import pytest
 
 from contracts import secret_keys
 from stack.components.encryption.settings import STEPS, setting_text
-from stack.deploy.encryption_steps import require_encryption_steps
+from stack.deploy.encryption_steps import check_encryption_steps
 from stack.errors import DeployError
 from tests.support.api_server import ApiServer
 from tests.support.small_stack import SmallStack
@@ -18,7 +18,7 @@ def test_a_running_stack_takes_one_step_at_a_time(server: ApiServer) -> None:
 
     def check(step: object) -> None:
         manifests = stack.manifests(encryption={"services": step}, **seed)
-        require_encryption_steps(stack.client, stack.namespace, manifests)
+        check_encryption_steps(stack.client, stack.namespace, manifests)
 
     check(True)  # a new stack has any
     for number, step in enumerate(steps):

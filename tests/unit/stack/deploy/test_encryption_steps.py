@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from itertools import pairwise, product
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from contracts import endpoints, secret_keys
-from contracts.metadata import AUTHORITY, ISSUER, STEPPED, Manifest, encryption_step
+from contracts.metadata import AUTHORITY, ISSUER, STEPPED, TRUST, Manifest, encryption_step
 from stack.components.encryption.authority import Authority
 from stack.components.encryption.settings import STEPS, Encryption, EncryptionValue, setting_text
 from stack.deploy.encryption_steps import problems
+from stack.deploy.noted_encryption import Running, running_workloads
+from stack.kubernetes.objects import Objects
 from tests.support.program import dev_with
 
 VALUES = list(STEPS)
@@ -23,6 +25,7 @@ def authority(
     issuer: str = "authoritySeed",
     certificates: Sequence[str] = (OWN,),
     own: str = OWN,
+    trust: str | None = None,
 ) -> Manifest:
     """The ConfigMap as the program declares it; a test compares it with that."""
     values = {name: setting_text(steps.get(name, False)) for name in STEPPED}
@@ -31,10 +34,19 @@ def authority(
         "kind": "ConfigMap",
         "metadata": {
             "name": AUTHORITY,
-            "annotations": {ISSUER: issuer, **{encryption_step(name): value for name, value in values.items()}},
+            "annotations": {
+                ISSUER: issuer,
+                **({TRUST: trust} if trust else {}),
+                **{encryption_step(name): value for name, value in values.items()},
+            },
         },
         "data": {"ca.crt": "".join(certificates), "own.crt": own},
     }
+
+
+def workload(steps: dict[str, EncryptionValue], trust: str | None = None) -> Manifest:
+    annotations = {encryption_step(name): setting_text(steps.get(name, False)) for name in STEPPED}
+    return {"metadata": {"annotations": annotations | ({TRUST: trust} if trust else {})}}
 
 
 def brokers(number: int) -> Manifest:
@@ -85,6 +97,121 @@ def test_a_stack_of_an_earlier_release_is_not_compared() -> None:
     former = authority({"services": True})
     del former["metadata"]["annotations"]
     assert not list(problems(former, []))
+
+
+def test_a_setting_whose_annotation_was_removed_is_not_compared_and_the_others_are() -> None:
+    live = authority({"services": True, "telemetry": True})
+    del live["metadata"]["annotations"][encryption_step("services")]
+    (problem,) = problems(live, [], Running.of([workload({"services": True, "telemetry": True})]))
+    assert problem.startswith("encryption.telemetry: it is true now, and false is declared")
+
+
+def test_a_value_that_no_deployment_writes_is_refused_with_the_annotation() -> None:
+    live = authority({"services": True})
+    live["metadata"]["annotations"][encryption_step("services")] = "ture"
+    (problem,) = problems(live, [authority({"services": True})])
+    assert "encryption.services: ConfigMap stack-authority has 'ture' in the annotation" in problem
+    assert "Write what the pods have: false, accepted, preferred, true" in problem
+
+
+@pytest.mark.parametrize("content", ["", "no PEM", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----", None])
+def test_a_configmap_that_someone_has_edited_is_repaired_by_the_next_deployment(content: str | None) -> None:
+    declared = authority({"services": True})
+    edited = {**authority({"services": True}), "data": {"ca.crt": content, "own.crt": content}}
+    without = {key: value for key, value in edited.items() if key != "data"}
+    for live in (edited, without):
+        assert not list(problems(live, [declared]))
+        (problem,) = problems(live, [authority({"services": True}, THEIRS, ROOTS[:1])])
+        assert problem.startswith("encryption.issuer:")
+
+
+def test_another_certificate_in_the_configmap_is_no_other_authority_if_its_mark_is_the_same() -> None:
+    steps: dict[str, EncryptionValue] = {"services": True}
+    edited = authority(steps, certificates=ROOTS[:1], own=ROOTS[0], trust="same")
+    assert not list(problems(edited, [authority(steps, trust="same")]))
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_without_the_configmap_the_workloads_say_what_runs(value: EncryptionValue) -> None:
+    running = Running.of([workload({"services": value})])
+    assert not list(problems(None, [authority({"services": value})], running))
+    declared = [] if VALUES.index(value) >= 2 else [authority({"services": True})]
+    (problem,) = problems(None, declared, running)
+    assert f"encryption.services: it is {setting_text(value)} now" in problem
+
+
+@pytest.mark.parametrize("setting", STEPPED)
+def test_after_a_deployment_that_failed_all_pods_need_a_neighbour(setting: str) -> None:
+    """The ConfigMap has the new value before the first pod is replaced."""
+    for former, wanted in [*pairwise(VALUES), *pairwise(VALUES[::-1])]:
+        running = Running.of([workload({setting: former}), workload({setting: wanted})])
+        live = authority({setting: wanted})
+        for declared in VALUES:
+            refusals = list(problems(live, [authority({setting: declared}), brokers(3)], running))
+            distances = [abs(VALUES.index(declared) - VALUES.index(item)) for item in (former, wanted)]
+            assert bool(refusals) is (max(distances) > 1), (former, wanted, declared)
+            assert all("did not replace all pods" in problem for problem in refusals)
+    again = Running.of([workload({setting: "accepted"}), workload({setting: "preferred"})])
+    (problem,) = problems(authority({setting: "accepted"}), [brokers(3)], again)
+    assert "it is accepted and preferred now, and false is declared" in problem
+    assert "Deploy with accepted first" in problem
+
+
+def test_no_value_is_refused_if_pods_have_no_common_neighbour() -> None:
+    running = Running.of([workload({"services": False}), workload({"services": True})])
+    for value in VALUES:
+        assert not list(problems(authority({"services": True}), [authority({"services": value})], running))
+
+
+def test_an_issuer_does_not_change_while_some_clients_do_not_trust_the_next_one() -> None:
+    steps: dict[str, EncryptionValue] = {"services": True}
+    both, next_one = [OWN, ROOTS[0]], authority(steps, THEIRS, [ROOTS[0], OWN], trust="issued")
+    alone, first = authority(steps, trust="alone"), authority(steps, certificates=both, trust="both")
+    in_parts = Running.of([workload(steps, "alone"), workload(steps, "both")])
+    (problem,) = problems(first, [next_one], in_parts)
+    assert problem.startswith("encryption.issuer and trustedAuthorities: The last deployment did not replace all pods")
+    assert not list(problems(first, [first], in_parts))
+    assert not list(problems(first, [alone], in_parts))
+    assert not list(problems(first, [next_one], Running.of([workload(steps, "both")])))
+
+
+def test_workloads_note_what_the_next_deployment_compares() -> None:
+    steps: dict[str, Any] = {"kafka": "accepted", "services": True}
+    objects = dev_with(encryption=steps)
+    mark = objects["ConfigMap", AUTHORITY]["metadata"]["annotations"][TRUST]
+    workloads = [item for (kind, _), item in objects.items() if kind in ("Deployment", "StatefulSet")]
+    for item in workloads:
+        assert item["metadata"]["annotations"].items() >= workload(steps, mark)["metadata"]["annotations"].items()
+        assert TRUST not in item["spec"]["template"]["metadata"]["annotations"], "no pod is replaced for it"
+    trusting = dev_with(encryption={**steps, "trustedAuthorities": ROOTS[0]})["ConfigMap", AUTHORITY]
+    assert trusting["metadata"]["annotations"][TRUST] != mark
+    in_clear = [item for (kind, _), item in dev_with().items() if kind == "StatefulSet"]
+    expected = workload({})["metadata"]["annotations"]
+    assert all(item["metadata"]["annotations"].items() >= expected.items() for item in in_clear)
+
+
+def test_former_revisions_with_pods_are_read() -> None:
+    def item(name: str, steps: dict[str, EncryptionValue], **status: Any) -> Manifest:
+        return {"metadata": {**workload(steps)["metadata"], "name": name}, "status": status}
+
+    lists = {
+        "Deployment": [item("gateway", {"services": "accepted"}, replicas=2, updatedReplicas=1)],
+        "StatefulSet": [item("loki", {"telemetry": "accepted"}, currentRevision="loki-1", updateRevision="loki-2")],
+        "ReplicaSet": [
+            item("gateway-a", {"services": False}, replicas=1),
+            item("gateway-b", {"services": True}, replicas=0),
+        ],
+        "ControllerRevision": [item("loki-1", {"telemetry": "preferred"}), item("loki-0", {"telemetry": True})],
+    }
+
+    class Listed:
+        def list_kind(self, api_version: str, kind: str, **_options: Any) -> list[Manifest]:
+            assert api_version == "apps/v1"
+            return lists[kind]
+
+    running = Running.of(running_workloads(cast(Objects, Listed())))
+    assert running.steps["services"] == {VALUES.index(False), VALUES.index("accepted")}
+    assert running.steps["telemetry"] == {0, VALUES.index("accepted"), VALUES.index("preferred")}
 
 
 THEIRS = "ClusterIssuer.cert-manager.io/private"

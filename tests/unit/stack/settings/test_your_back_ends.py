@@ -80,6 +80,12 @@ def test_a_file_without_a_certificate_is_no_authority(body: str) -> None:
     assert parse(config(kafka={"external": {**KAFKA, "ca": CA + CA}}), "file").kafka.external
 
 
+def test_a_variable_of_a_pod_has_room_for_authorities() -> None:
+    many = CA * (48 * 1024 // len(CA) + 1)
+    assert "external.ca: it has more than 49152 characters" in refusal(kafka={"external": {**KAFKA, "ca": many}})
+    assert "it has control characters" in refusal(kafka={"external": {**KAFKA, "ca": CA + "\0" + CA}})
+
+
 @pytest.mark.parametrize(
     ("sections", "part"),
     [

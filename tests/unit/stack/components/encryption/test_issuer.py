@@ -233,6 +233,15 @@ def test_what_cannot_work_is_refused(encryption: dict[str, Any], reason: str) ->
     assert reason in refusal(encryption=encryption)
 
 
+@pytest.mark.parametrize("kind", ["PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY"])
+def test_a_private_key_between_authorities_is_refused_and_not_shown(kind: str) -> None:
+    key = THEIRS.issue("collector", ["collector"], datetime(2026, 11, 30, tzinfo=UTC)).key.replace("PRIVATE KEY", kind)
+    authorities = THEIRS.certificate + key + THEIRS.certificate
+    message = refusal(encryption={"telemetry": True, "trustedAuthorities": authorities})
+    assert "encryption.trustedAuthorities: a secret in clear (its value is not shown)" in message
+    assert not any(line in message for line in key.splitlines()[1:-1])
+
+
 def test_an_authority_with_characters_that_are_not_ascii_is_refused() -> None:
     authority = THEIRS.certificate + "# Behörde\n" + THEIRS.certificate
     message = refusal(encryption={"telemetry": True, "issuer": {**ISSUER, "authority": authority}})
