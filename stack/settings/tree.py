@@ -244,6 +244,12 @@ class Settings(Section):
                 f'Set its annotations in ingress.annotations, or in {" and ".join(missing)}: see "TLS behind an '
                 'Ingress" in stack/README.md'
             )
+        in_clear = self.ingress.annotations_in_clear if self.ingress else ()
+        if not STEPS[self.encryption.services].takes_plain and in_clear:
+            raise ValueError(
+                f"{in_clear[0]} tells the controller to connect in clear, which the gateway and Grafana refuse with "
+                "encryption.services: true"
+            )
         return self
 
     @model_validator(mode="after")

@@ -19,13 +19,14 @@ _SET_BY_SETTINGS: Final = {
 """Annotation → the setting that takes its place."""
 
 
-_TO_TLS: Final = (
-    "nginx.ingress.kubernetes.io/backend-protocol",
-    "traefik.ingress.kubernetes.io/service.serversscheme",
-)
+_NGINX: Final = "nginx.ingress.kubernetes.io/backend-protocol"
+_TRAEFIK: Final = "traefik.ingress.kubernetes.io/service.serversscheme"
+_TO_TLS: Final = (_NGINX, _TRAEFIK)
 """Annotations with the protocol by which NGINX and Traefik connect to what an Ingress leads to."""
 _WITH_TLS: Final = ("https", "grpcs")
 """Values of these, in lower case."""
+_IN_CLEAR: Final = ("http", "h2c", "grpc", "fcgi")
+"""Others, in lower case. `AUTO_HTTP` of NGINX is neither: it connects as the client does."""
 
 
 class Tls(Section):
@@ -101,6 +102,15 @@ class Ingress(Section):
     grafana: GrafanaIngress | None = None
 
     @property
+    def _places(self) -> dict[str, Annotations]:
+        """Setting → annotations."""
+        return {
+            "annotations": self.annotations,
+            "serviceAnnotations": self.service_annotations,
+            "grafana.serviceAnnotations": self.grafana.service_annotations if self.grafana else {},
+        }
+
+    @property
     def missing_annotations(self) -> tuple[str, ...]:
         """Settings of which each could tell the controller of an Ingress that what it leads to has TLS; none does."""
         if self.api != "Ingress" or self.annotations:
@@ -116,16 +126,23 @@ class Ingress(Section):
         """Settings, with the annotation, by which NGINX or Traefik connects with TLS to what an Ingress leads to."""
         if self.api != "Ingress":
             return ()
-        places = {
-            "annotations": self.annotations,
-            "serviceAnnotations": self.service_annotations,
-            "grafana.serviceAnnotations": self.grafana.service_annotations if self.grafana else {},
-        }
         return tuple(
             f"ingress.{place}: {name}"
-            for place, annotations in places.items()
+            for place, annotations in self._places.items()
             for name, value in annotations.items()
             if name in _TO_TLS and value.lower() in _WITH_TLS
+        )
+
+    @property
+    def annotations_in_clear(self) -> tuple[str, ...]:
+        """Settings, with the annotation and its value, by which NGINX or Traefik connects in clear."""
+        if self.api != "Ingress":
+            return ()
+        return tuple(
+            f"ingress.{place}: {name}: {value}"
+            for place, annotations in self._places.items()
+            for name, value in annotations.items()
+            if name in _TO_TLS and value.lower() in _IN_CLEAR
         )
 
     @model_validator(mode="after")
@@ -133,6 +150,20 @@ class Ingress(Section):
         for name in self.annotations:
             if name in _SET_BY_SETTINGS:
                 raise ValueError(f"annotations: {name} is set by {_SET_BY_SETTINGS[name]}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_places_of_annotations(self) -> Self:
+        if self.api != "Ingress":
+            return self
+        for place, annotations in self._places.items():
+            if place == "annotations" and _TRAEFIK in annotations:
+                raise ValueError(
+                    f"{place}: Traefik reads {_TRAEFIK} of a Service alone: set serviceAnnotations, and "
+                    "grafana.serviceAnnotations"
+                )
+            if place != "annotations" and _NGINX in annotations:
+                raise ValueError(f"{place}: NGINX reads {_NGINX} of an Ingress alone: set annotations")
         return self
 
     @model_validator(mode="after")

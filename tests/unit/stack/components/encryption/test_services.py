@@ -156,14 +156,41 @@ def test_an_ingress_needs_annotations_for_each_service() -> None:
         assert endpoints.SCRAPED in names.value.get_values_for_type(x509.DNSName)
 
 
-@pytest.mark.parametrize("value", [False, "accepted"])
-@pytest.mark.parametrize("name", ["annotations", "serviceAnnotations"])
+NGINX = "nginx.ingress.kubernetes.io/backend-protocol"
+TRAEFIK = "traefik.ingress.kubernetes.io/service.serversscheme"
+
+
 @pytest.mark.parametrize(
-    "annotation",
+    ("place", "name", "reason"),
     [
-        {"nginx.ingress.kubernetes.io/backend-protocol": "HTTPS"},
-        {"nginx.ingress.kubernetes.io/backend-protocol": "GRPCS"},
-        {"traefik.ingress.kubernetes.io/service.serversscheme": "https"},
+        ("annotations", TRAEFIK, f"annotations: Traefik reads {TRAEFIK} of a Service alone"),
+        ("serviceAnnotations", NGINX, f"serviceAnnotations: NGINX reads {NGINX} of an Ingress alone"),
+    ],
+)
+def test_an_annotation_where_its_controller_does_not_read_it_is_refused(place: str, name: str, reason: str) -> None:
+    ingress = {"tls": {"clusterIssuer": "letsencrypt"}, **OPEN}
+    assert reason in refusal(grafana=GRAFANA, ingress={**ingress, place: {name: "https"}})
+    if place == "serviceAnnotations":
+        grafana = {**OPEN["grafana"], place: {name: "https"}}
+        assert f"grafana.{reason}" in refusal(grafana=GRAFANA, ingress={**ingress, "grafana": grafana})
+
+
+@pytest.mark.parametrize(("place", "name"), [("annotations", NGINX), ("serviceAnnotations", TRAEFIK)])
+def test_a_controller_that_connects_in_clear_is_refused_where_the_servers_refuse_it(place: str, name: str) -> None:
+    ingress = {"tls": {"clusterIssuer": "letsencrypt"}, "taskApi": OPEN["taskApi"], place: {name: "HTTP"}}
+    assert f"ingress.{place}: {name}: HTTP tells the controller to connect in clear" in refusal(
+        encryption={"services": True}, ingress=ingress
+    )
+    parse(config(encryption={"services": "preferred"}, ingress=ingress), "test")
+
+
+@pytest.mark.parametrize("value", [False, "accepted"])
+@pytest.mark.parametrize(
+    ("name", "annotation"),
+    [
+        ("annotations", {NGINX: "HTTPS"}),
+        ("annotations", {NGINX: "GRPCS"}),
+        ("serviceAnnotations", {TRAEFIK: "https"}),
     ],
 )
 def test_a_controller_connects_in_clear_while_clients_of_the_stack_do(
