@@ -6,6 +6,7 @@ the steps of Kafka's brokers.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Final
 
 import kubernetes
@@ -80,7 +81,8 @@ def problems(live: Manifest | None, manifests: Iterable[Manifest], running: Runn
         running: What its pods may have, if the last deployment failed.
     """
     declared = {object_key(item): item for item in manifests}
-    now, then = Noted.of(live), Noted.of(declared.get(_AUTHORITY))
+    now = Noted.of(live)
+    then = _with_own(Noted.of(declared.get(_AUTHORITY)), now)
     running = running or Running.of()
     if live is None and any(running.steps.values()):
         now = Noted(steps={})  # someone has deleted the ConfigMap, or nothing was encrypted: the workloads know more
@@ -98,6 +100,17 @@ def problems(live: Manifest | None, manifests: Iterable[Manifest], running: Runn
         if name != _KAFKA or (several_brokers and running.steps[name]):
             yield from _left_out(name, values, then.steps.get(name, 0))
     yield from _untrusted(now, then, running, several_brokers=several_brokers)
+
+
+def _with_own(then: Noted, now: Noted) -> Noted:
+    """Return what is declared, with the present authority of the stack if the declaration does not have it.
+
+    A program with `TracingStack` is checked before its secrets are known, and so without what derives from the seed.
+    """
+    if then.issuer is None or then.own is not None or now.own is None:
+        return then
+    signing = {now.own} if then.issuer == OWN_TITLE else set()
+    return replace(then, own=now.own, authorities=then.authorities | signing, trust=None)
 
 
 def _left_out(name: str, values: frozenset[int], requested: int) -> Iterator[str]:
@@ -120,11 +133,11 @@ def _untrusted(now: Noted, then: Noted, running: Running, *, several_brokers: bo
     if now.issuer is None or then.issuer is None:
         return
     trust = running.trust | ({now.trust} if now.trust else set())
-    if trust == {then.trust}:
+    if then.trust and trust == {then.trust}:
         return
     has_other_issuer = now.issuer != then.issuer and now.authorities != then.authorities
     has_other_own = now.own is not None and now.own != then.own
-    is_in_parts = len(trust) > 1 and then.trust not in trust
+    is_in_parts = len(trust) > 1 and then.trust is not None and then.trust not in trust
     if not (has_other_issuer or has_other_own or is_in_parts):
         return
     speaking = [

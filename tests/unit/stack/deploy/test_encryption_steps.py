@@ -13,7 +13,8 @@ from stack.components.encryption.settings import STEPS, Encryption, EncryptionVa
 from stack.deploy.encryption_steps import problems
 from stack.deploy.noted_encryption import Running, running_workloads
 from stack.kubernetes.objects import Objects
-from tests.support.program import dev_with
+from stack.settings import PROJECT, effective_config
+from tests.support.program import dev_with, recorded
 
 VALUES = list(STEPS)
 ROOTS = [Authority(f"root {number} of an issuer").certificate for number in range(2)]
@@ -173,6 +174,27 @@ def test_an_issuer_does_not_change_while_some_clients_do_not_trust_the_next_one(
     assert not list(problems(first, [first], in_parts))
     assert not list(problems(first, [alone], in_parts))
     assert not list(problems(first, [next_one], Running.of([workload(steps, "both")])))
+
+
+def referring(**encryption: Any) -> list[Manifest]:
+    """What a program with `TracingStack` is checked as: with references in the place of secrets."""
+    references = {f"{PROJECT}:{key}": f"${{{key}}}" for key in secret_keys.ALL}
+    return recorded("dev", effective_config("dev") | {f"{PROJECT}:encryption": encryption} | references).manifests
+
+
+def test_a_program_whose_secrets_are_not_known_yet_is_compared_without_them() -> None:
+    steps: dict[str, EncryptionValue] = {"services": True}
+    issuer = {"name": "private", "authority": ROOTS[0]}
+    own, theirs = authority(steps, trust="a"), authority(steps, THEIRS, [ROOTS[0], OWN], trust="b")
+    assert not list(problems(own, referring(**steps)))
+    assert not list(problems(own, referring(**steps), Running.of([workload(steps, "a"), workload(steps, "b")])))
+    assert not list(problems(theirs, referring(**steps, trustedAuthorities=ROOTS[0])))
+    trusting = authority(steps, certificates=[OWN, ROOTS[0]])
+    assert not list(problems(trusting, referring(**steps, trustedAuthorities=OWN, issuer=issuer)))
+    (problem,) = problems(own, referring(**steps, issuer=issuer))
+    assert problem.startswith("encryption.issuer:")
+    (problem,) = problems(own, referring(services=True, telemetry="preferred"))
+    assert problem.startswith("encryption.telemetry:")
 
 
 def test_workloads_note_what_the_next_deployment_compares() -> None:
