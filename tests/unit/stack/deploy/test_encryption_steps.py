@@ -144,13 +144,13 @@ def test_without_the_configmap_the_workloads_say_what_runs(value: EncryptionValu
 @pytest.mark.parametrize("setting", STEPPED)
 def test_after_a_deployment_that_failed_all_pods_need_a_neighbour(setting: str) -> None:
     """The ConfigMap has the new value before the first pod is replaced."""
-    for former, wanted in [*pairwise(VALUES), *pairwise(VALUES[::-1])]:
-        running = Running.of([workload({setting: former}), workload({setting: wanted})])
-        live = authority({setting: wanted})
+    for former, requested in [*pairwise(VALUES), *pairwise(VALUES[::-1])]:
+        running = Running.of([workload({setting: former}), workload({setting: requested})])
+        live = authority({setting: requested})
         for declared in VALUES:
             refusals = list(problems(live, [authority({setting: declared}), brokers(3)], running))
-            distances = [abs(VALUES.index(declared) - VALUES.index(item)) for item in (former, wanted)]
-            assert bool(refusals) is (max(distances) > 1), (former, wanted, declared)
+            distances = [abs(VALUES.index(declared) - VALUES.index(item)) for item in (former, requested)]
+            assert bool(refusals) is (max(distances) > 1), (former, requested, declared)
             assert all("did not replace all pods" in problem for problem in refusals)
     again = Running.of([workload({setting: "accepted"}), workload({setting: "preferred"})])
     (problem,) = problems(authority({setting: "accepted"}), [brokers(3)], again)
