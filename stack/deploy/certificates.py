@@ -10,6 +10,7 @@ from typing import Final
 from contracts import secret_keys
 from contracts.metadata import Manifest
 from stack.deploy.render import render
+from stack.deploy.secret_values import is_reference, problem_of
 from stack.errors import DeployError
 from stack.settings import load
 from stack.settings.missing_secrets import needed_secrets
@@ -28,7 +29,7 @@ def render_with_certificates(stack: str) -> tuple[Sequence[Manifest], Sequence[M
 
     Raises:
         SettingsError: the stack does not exist, or its settings cannot be used.
-        DeployError: the stack has no certificates, or the seed of its authority is not in the environment.
+        DeployError: the stack has no certificates, or the seed of its authority is not in the environment, or is none.
     """
     needed = needed_secrets(load(stack))
     if secret_keys.AUTHORITY_SEED not in needed:
@@ -40,6 +41,9 @@ def render_with_certificates(stack: str) -> tuple[Sequence[Manifest], Sequence[M
             f"{variable} is not set, from which certificates are derived. Make it once, and keep it where your other "
             f"secrets are: openssl rand -hex 24. Then, in a shell: read -rs {variable}; export {variable}"
         )
+    if is_reference(seed) or (problem := problem_of(secret_keys.AUTHORITY_SEED, seed)):
+        reason = "is a reference to a secret, not its value" if is_reference(seed) else problem
+        raise DeployError(f"{variable}, from which certificates are derived, {reason}. Nothing was written")
     references = {key: _reference(key) for key in needed}
     manifests = render(stack, {**references, secret_keys.AUTHORITY_SEED: seed})
     certificates = [manifest for manifest in manifests if manifest.get("type") == CERTIFICATE_TYPE]

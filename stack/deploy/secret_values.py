@@ -1,4 +1,7 @@
-"""Finds secrets whose values no server would accept, before anything is changed. A value is never part of a message."""
+"""Finds secrets that no server would accept, or that are easily guessed, before anything is changed.
+
+A value is never part of a message.
+"""
 
 import re
 from typing import Final
@@ -26,8 +29,15 @@ _PLAIN: Final = frozenset(
     }
 )
 """Passwords that become part of a statement or of a configuration."""
+_SEED_CHARACTERS: Final = 16
+"""All see the certificate of the authority, and can test guesses of the seed with it on their own machine."""
 _REFERENCE: Final = re.compile(r"\$\{\w+\}")
 """What manifests for GitOps have in the place of a secret."""
+
+
+def is_reference(value: str) -> bool:
+    """Return whether a value stands for a secret in manifests."""
+    return _REFERENCE.fullmatch(value) is not None
 
 
 def problem_of(key: str, value: str) -> str | None:
@@ -37,7 +47,7 @@ def problem_of(key: str, value: str) -> str | None:
         key: one of `secret_keys.ALL`.
         value: its value, or a reference.
     """
-    if _REFERENCE.fullmatch(value):
+    if is_reference(value):
         return None
     if not value.strip():
         return "is empty"
@@ -51,4 +61,6 @@ def problem_of(key: str, value: str) -> str | None:
         return "has a quotation mark or a backslash, which the configuration of Kafka's clients cannot hold"
     if key in _PLAIN and not re.fullmatch(r"[A-Za-z0-9_-]+", value):
         return "has characters other than letters, digits, `-` and `_`"
+    if key == secret_keys.AUTHORITY_SEED and (len(value) < _SEED_CHARACTERS or value.startswith("${")):
+        return f"is no seed: at least {_SEED_CHARACTERS} random characters, such as those of `openssl rand -hex 24`"
     return None

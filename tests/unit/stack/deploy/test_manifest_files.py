@@ -55,6 +55,20 @@ def test_certificates_that_cannot_be_made(
     assert not (tmp_path / "certificates.yaml").exists()
 
 
+@pytest.mark.parametrize(
+    ("seed", "reason"), [("changeme", "is no seed"), ("${authoritySeed}", "is a reference to a secret, not its value")]
+)
+def test_certificates_of_no_seed_are_not_made(
+    seed: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, seed)
+    result = wct("render", "staging", f"--certificates={tmp_path / 'certificates.yaml'}")
+    assert result.exit_code == 1
+    assert reason in result.stderr
+    assert seed not in result.stderr
+    assert not (tmp_path / "certificates.yaml").exists()
+
+
 def test_certificates_are_in_no_file_that_others_have_open(tmp_path: Path) -> None:
     file = tmp_path / "certificates.yaml"
     file.write_text("")

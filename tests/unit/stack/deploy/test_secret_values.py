@@ -21,3 +21,11 @@ def test_a_line_break_belongs_to_files_alone(value: str) -> None:
 def test_only_passwords_that_are_no_header_may_have_other_letters() -> None:
     assert problem_of(secret_keys.POSTGRES_EXTERNAL_PASSWORD, 'größe "\\') is None
     assert problem_of(secret_keys.LOGS_QUERY_AUTHORIZATION, "größe")
+
+
+@pytest.mark.parametrize("value", ["0451", "changeme", "a" * 15, "${not-a-reference"])
+def test_a_seed_that_is_easily_guessed_is_refused(value: str) -> None:
+    problem = problem_of(secret_keys.AUTHORITY_SEED, value)
+    assert problem
+    assert "at least 16 random characters" in problem
+    assert value not in problem
