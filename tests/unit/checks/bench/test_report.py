@@ -50,9 +50,9 @@ def _printed(results: Results) -> str:
 def test_a_library_is_compared_with_stock_and_with_this_one() -> None:
     results = _results(_series(60.0))
     printed = _printed(results)
-    assert "added cost of ddtrace / added cost of stock: 0.50 (95 %: 0.50 to 0.50)" in printed
-    assert "added cost of ddtrace / added cost of ours: 2.50 (95 %: 2.50 to 2.50)" in printed
-    assert "added cost of ddtrace / added cost of native: 5.00" in printed
+    assert "added cost of ddtrace / added cost of stock: 0.500 (95 %: 0.500 to 0.500)" in printed
+    assert "added cost of ddtrace / added cost of ours: 2.500 (95 %: 2.500 to 2.500)" in printed
+    assert "added cost of ddtrace / added cost of native: 5.000" in printed
     assert "fastapi 0.165.0" in printed
     document = json.loads(json.dumps(results.document()))
     assert document["alternatives"]["span"]["ddtrace"]["stock"] == {"value": 0.5, "low": 0.5, "high": 0.5, "tie": False}
@@ -62,7 +62,7 @@ def test_a_library_is_compared_with_stock_and_with_this_one() -> None:
 
 def test_a_tie_is_called_a_tie() -> None:
     results = _results(_series(110.0))
-    assert "added cost of ddtrace / added cost of stock: 1.00 (95 %: 1.00 to 1.00, a tie)" in _printed(results)
+    assert "added cost of ddtrace / added cost of stock: 1.000 (95 %: 1.000 to 1.000, a tie)" in _printed(results)
     assert results.document()["alternatives"]["span"]["ddtrace"]["stock"]["tie"]
 
 
