@@ -16,12 +16,12 @@ from checks.bench.scenarios import (
     Request,
     Scenario,
     ScenarioName,
-    Serve,
     SpanLoop,
     Sql,
     VariedSpanLoop,
     trace_contexts,
 )
+from checks.bench.serve import Serve
 from checks.bench.usage import resident_mib
 from checks.bench.variants import load, versions
 

@@ -1,10 +1,10 @@
-"""Scenarios of the benchmark."""
+"""The application of the benchmark on a real socket."""
 
 import asyncio
 import threading
 from typing import Any
 
-from checks.bench.scenarios import InProgress
+from checks.bench.serve import InProgress
 
 
 def test_a_request_is_in_progress_until_its_span_has_ended() -> None:
