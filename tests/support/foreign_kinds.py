@@ -75,19 +75,51 @@ def definition(group: str, kind: str, *, namespaced: bool) -> Manifest:
 
 @contextmanager
 def defined(client: kubernetes.client.ApiClient, definitions: Collection[Manifest]) -> Iterator[None]:
-    """Create definitions, and delete them in the end."""
+    """Create definitions, and delete them in the end; they are gone when the context is left."""
     api = kubernetes.client.ApiextensionsV1Api(client)
-    names: list[str] = []
+    created: list[Manifest] = []
     try:
         for definition in definitions:
             api.create_custom_resource_definition(definition)
-            names.append(definition["metadata"]["name"])
-        for name in names:
+            created.append(definition)
+        for name in map(_name, created):
             poll_until(f"{name} to be established", partial(_is_established, api, name))
+        # The API server opens the storage of a kind when its objects are first listed. A deletion that finds it closed
+        # is tried again minutes later.
+        for definition in created:
+            poll_until(f"the objects of {_name(definition)}", partial(_is_listed, client, definition))
         yield
     finally:
-        for name in names:
+        for name in map(_name, created):
             api.delete_custom_resource_definition(name)
+        for name in map(_name, created):
+            poll_until(f"{name} to be gone", partial(_is_gone, api, name))
+
+
+def _name(definition: Manifest) -> str:
+    return str(definition["metadata"]["name"])
+
+
+def _is_listed(client: kubernetes.client.ApiClient, definition: Manifest) -> bool:
+    spec = definition["spec"]
+    version = next(item["name"] for item in spec["versions"] if item["served"])
+    try:
+        kubernetes.client.CustomObjectsApi(client).list_cluster_custom_object(
+            spec["group"], version, spec["names"]["plural"]
+        )
+    except kubernetes.client.ApiException:
+        return False
+    return True
+
+
+def _is_gone(api: Any, name: str) -> bool:
+    try:
+        api.read_custom_resource_definition(name)
+    except kubernetes.client.ApiException as error:
+        if error.status != 404:
+            raise
+        return True
+    return False
 
 
 def _is_established(api: Any, name: str) -> bool:
