@@ -1,5 +1,6 @@
 """The section `ingress` of the settings."""
 
+from collections.abc import Collection, Iterator
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -124,26 +125,21 @@ class Ingress(Section):
     @property
     def annotations_with_tls(self) -> tuple[str, ...]:
         """Settings, with the annotation, by which NGINX or Traefik connects with TLS to what an Ingress leads to."""
-        if self.api != "Ingress":
-            return ()
-        return tuple(
-            f"ingress.{place}: {name}"
-            for place, annotations in self._places.items()
-            for name, value in annotations.items()
-            if name in _TO_TLS and value.lower() in _WITH_TLS
-        )
+        return tuple(f"ingress.{place}: {name}" for place, name, _ in self._connecting(_WITH_TLS))
 
     @property
     def annotations_in_clear(self) -> tuple[str, ...]:
         """Settings, with the annotation and its value, by which NGINX or Traefik connects in clear."""
+        return tuple(f"ingress.{place}: {name}: {value}" for place, name, value in self._connecting(_IN_CLEAR))
+
+    def _connecting(self, values: Collection[str]) -> Iterator[tuple[str, str, str]]:
+        """Yield setting, annotation and value of each with which an Ingress connects in one of the ways."""
         if self.api != "Ingress":
-            return ()
-        return tuple(
-            f"ingress.{place}: {name}: {value}"
-            for place, annotations in self._places.items()
-            for name, value in annotations.items()
-            if name in _TO_TLS and value.lower() in _IN_CLEAR
-        )
+            return
+        for place, annotations in self._places.items():
+            for name, value in annotations.items():
+                if name in _TO_TLS and value.lower() in values:
+                    yield place, name, value
 
     @model_validator(mode="after")
     def _check_annotations(self) -> Self:
