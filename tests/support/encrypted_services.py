@@ -17,6 +17,13 @@ from stack.settings import ROOT, load
 _SETTING = "services"
 
 
+def taken_by_both(*values: EncryptionValue) -> list[bool]:
+    """Return which connections the servers at all of these steps take: in clear (False), with TLS (True)."""
+    steps = [STEPS[value] for value in values]
+    taken = {False: all(step.takes_plain for step in steps), True: all(step.takes_tls for step in steps)}
+    return [encrypted for encrypted, is_taken in taken.items() if is_taken]
+
+
 def deploy_step(value: EncryptionValue) -> None:
     """Deploy the local stack with a value of `encryption.services`, without the smoke check."""
     with changed_settings(encryption={_SETTING: value}):

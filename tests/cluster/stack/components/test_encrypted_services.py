@@ -15,7 +15,7 @@ from stack.components.encryption.settings import EncryptionValue
 from stack.polling import poll_until
 from stack.probe.request import own_page
 from stack.settings import load
-from tests.support.encrypted_services import deploy_step, restored_steps
+from tests.support.encrypted_services import deploy_step, restored_steps, taken_by_both
 from tests.support.traced_requests import verified
 
 pytestmark = pytest.mark.nightly
@@ -42,10 +42,8 @@ def _traffic(cluster: LocalCluster, *, encrypted: bool, page: str) -> Traffic:
 def test_no_request_fails_on_the_way_to_tls_and_back(cluster: LocalCluster) -> None:
     created: list[str] = []
     for current, following in pairwise(_STEPS):
-        steps = {current, following}
-        # The pods of both steps take what is sent.
-        clients = [False] if False in steps else [True] if True in steps else [False, True]
-        page = own_page(encrypted=True in steps)
+        clients = taken_by_both(current, following)
+        page = own_page(encrypted=True in (current, following))
         with ExitStack() as sending:
             traffics = [sending.enter_context(_traffic(cluster, encrypted=it, page=page)) for it in clients]
             deploy_step(following)

@@ -9,10 +9,10 @@ from confluent_kafka import ConsumerGroupState
 from confluent_kafka.admin import AdminClient
 
 from checks.harness.collector import CollectorProcess, MissingProgram
+from checks.harness.collector_with_sampler import create_span_topic
 from checks.harness.kafka import KafkaBrokers
 from checks.harness.receiver import Receiver, receiving
-from collector.pipeline import TOPIC, KafkaTarget, OtlpTarget, Pipeline, Sampler, render, render_sampler
-from service.common.kafka.topics import create_missing_topics
+from collector.pipeline import KafkaTarget, OtlpTarget, Pipeline, Sampler, render, render_sampler
 from stack.components.kafka.settings import Kafka
 from stack.polling import poll_until
 from tests.support.programs import skipping
@@ -50,7 +50,7 @@ def test_failed_slow_and_checked_traces_are_kept_whole_and_a_share_of_the_rest(
     brokers.configure(Kafka(brokers=1))
     brokers.start(0)
     brokers.wait(0)
-    create_missing_topics({"bootstrap.servers": brokers.bootstrap_servers}, [TOPIC], PARTITIONS)
+    create_span_topic(brokers.bootstrap_servers, PARTITIONS)
     kafka, run = KafkaTarget(brokers.bootstrap_servers), time.time_ns()
     with skipping("otelcol-contrib", MissingProgram), receiving() as store, ExitStack() as running:
         pipeline = Pipeline(

@@ -17,6 +17,7 @@ from stack.deploy.render import as_yaml, record
 from stack.settings import PROJECT, effective_config, parse
 from stack.settings.certificates import certified
 from tests.support.configuration import config, refusal
+from tests.support.large_stack import LARGE
 from tests.support.pod_template import environment, pod
 from tests.support.program import dev_with
 
@@ -25,15 +26,7 @@ Objects = Mapping[tuple[str, str], Manifest]
 THEIRS = Authority("the authority of the issuer, which others use as well")
 OWN = Authority(f"value-of-{secret_keys.AUTHORITY_SEED}").certificate
 ISSUER = {"name": "private", "authority": THEIRS.certificate}
-BUCKET = {"s3": {"bucket": "abc", "endpoint": "s3.example.com"}}
 ALL = {"kafka": True, "postgres": True, "telemetry": True, "services": True}
-LARGE: dict[str, Any] = {
-    "traces": {"objectStorage": BUCKET, "distributed": {}},
-    "logs": {"replicas": 3, "objectStorage": BUCKET},
-    "alerting": {"replicas": 2},
-    "kafka": {"brokers": 3},
-    "collector": {"sampling": {"ratio": 0.5}},
-}
 OF_CALLERS = {
     "kafka-certificate",
     "kafka-users-certificate",

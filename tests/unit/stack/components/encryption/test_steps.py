@@ -17,6 +17,7 @@ from stack.components.encryption.settings import STEPS, EncryptionValue
 from stack.settings import parse
 from stack.settings.network import network_plan
 from tests.support.configuration import config
+from tests.support.large_stack import LARGE
 from tests.support.program import dev_with
 from tests.support.proxied_pods import Objects
 from tests.support.spoken import Spoken, calls, fetch, page
@@ -26,7 +27,6 @@ OWN = Authority(f"value-of-{secret_keys.AUTHORITY_SEED}").certificate
 ROOT = Authority("the root of an issuer")
 OTHER_ROOT = Authority("the next root of that issuer")
 PARTS = ("kafka", "telemetry", "services")
-BUCKET = {"s3": {"bucket": "abc", "endpoint": "s3.example.com"}}
 OPENED = {
     "grafana": {"url": "https://grafana.example.com"},
     "ingress": {
@@ -36,19 +36,12 @@ OPENED = {
         "grafana": {"reason": "On-call engineers work here"},
     },
 }
-LARGE: dict[str, Any] = {
-    "traces": {"objectStorage": BUCKET, "distributed": {}},
-    "logs": {"replicas": 3, "objectStorage": BUCKET},
-    "alerting": {"replicas": 2},
-    "kafka": {"brokers": 3},
-    "collector": {"sampling": {"ratio": 0.5}},
-    **OPENED,
-}
+OPENED_LARGE = {**LARGE, **OPENED}
 SMALL: dict[str, Any] = {
     "traces": {"backend": "jaeger"},
     "grafana": {"external": {"api": {}}, "url": "https://grafana.example.com"},
 }
-STACKS: Mapping[str, dict[str, Any]] = {"large": LARGE, "small": SMALL}
+STACKS: Mapping[str, dict[str, Any]] = {"large": OPENED_LARGE, "small": SMALL}
 NEIGHBOURS = list(pairwise(STEPS))
 NOT_STEPPED = {(TASK_MANAGER, endpoints.POSTGRES)}
 """`encryption.postgres` has no steps: docs/security.md says what one deployment does."""
@@ -137,7 +130,7 @@ def test_the_page_of_the_probe_is_fetched_although_it_is_a_step_ahead_of_the_cra
 def test_peers_of_both_kinds_meet_only_between_accepted_and_preferred(
     one: EncryptionValue, other: EncryptionValue
 ) -> None:
-    clients, servers = stack_at(one, LARGE), stack_at(other, LARGE)
+    clients, servers = stack_at(one, OPENED_LARGE), stack_at(other, OPENED_LARGE)
     taken = {
         port(servers, server, call.port).takes(call)
         for client, server, call in calls(clients)
@@ -190,7 +183,7 @@ def test_an_issuer_is_set_and_removed_while_clients_use_tls_if_they_trust_both_a
 
 def test_clients_that_trust_two_roots_of_an_issuer_reach_servers_with_a_certificate_of_either() -> None:
     former, both, next_one = (
-        stack_at(True, LARGE, **issuer(*roots)) for roots in ([ROOT], [ROOT, OTHER_ROOT], [OTHER_ROOT])
+        stack_at(True, OPENED_LARGE, **issuer(*roots)) for roots in ([ROOT], [ROOT, OTHER_ROOT], [OTHER_ROOT])
     )
     # The issuer changes while all clients trust both; the others are what a deployment has replaced, or not yet.
     for clients, shown in ((former, ROOT), (both, ROOT), (both, OTHER_ROOT), (next_one, OTHER_ROOT)):
