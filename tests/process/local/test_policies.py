@@ -36,7 +36,10 @@ def plan() -> Plan:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, plan: Plan) -> Iterator[PodNetwork]:
-    """One pod of each component, in namespace `tracing`, with the policies of the stack; and one pod elsewhere."""
+    """One pod of each component, in namespace `tracing`, with the policies of the stack; and one pod elsewhere.
+
+    The policies are in force: as on any cluster, that takes a moment after they are created.
+    """
     if sys.platform != "linux" or os.geteuid() != 0 or not queues_work():
         pytest.skip("needs root on Linux, and a kernel that can queue packets")
     directory = tmp_path_factory.mktemp("network")
@@ -45,12 +48,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory, plan: Plan) -> Iterator[PodN
         for name in ("tracing", "elsewhere"):
             core.create_namespace({"metadata": {"name": name}})
         objects = dev_with(**SECTIONS)
-        for component in sorted(plan.components):
-            network.add("tracing", component, selector(component), listened(objects, component, plan))
-        network.add("elsewhere", "stranger", selector("gateway"), {"http": 8080})
         for (kind, _), item in objects.items():
             if kind == "NetworkPolicy":
                 networking.create_namespaced_network_policy("tracing", item)
+        for component in sorted(plan.components):
+            network.add("tracing", component, selector(component), listened(objects, component, plan))
+        network.add("elsewhere", "stranger", selector("gateway"), {"http": 8080})
+        expected = declared(plan, network)
+        poll_until("the policies to be in force", lambda: edges(network) <= expected, seconds=60)
         yield network
 
 
