@@ -34,7 +34,7 @@ def cluster_jobs(home: Home | None = None, nodes: int | None = None) -> list[Job
 
 def build_kubernetes(progress: Progress, bin_directory: Path) -> None:
     """Compiles all of Kubernetes, etcd and CoreDNS into bin/kubernetes."""
-    go_build(progress, MODULE, bin_directory / "kubernetes", ldflags=_ldflags())
+    go_build(progress, MODULE, bin_directory / "kubernetes", ldflags=_ldflags(), quickly=["k8s.io/..."])
 
 
 def build_pause(progress: Progress, bin_directory: Path) -> None:

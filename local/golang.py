@@ -16,7 +16,10 @@ ENVIRONMENT = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOF
 
 # Without data that the linker drops, a build takes a tenth less time. All programs have the same flags, so that they
 # share compiled packages.
-NO_DEBUG_DATA = "-gcflags=all=-dwarf=false"
+_NO_DEBUG_DATA = "-dwarf=false"
+_NO_INLINING = "-l"
+# A package in compilation often waits for the disk.
+_PACKAGES_AT_ONCE = f"-p={2 * (os.cpu_count() or 1)}"
 
 
 def go_build(
@@ -27,6 +30,7 @@ def go_build(
     package: str = ".",
     ldflags: str = "",
     tags: Sequence[str] = (),
+    quickly: Sequence[str] = (),
 ) -> bool:
     """Compiles a program, unless `output` was built from the same sources by the same Go with the same flags.
 
@@ -39,6 +43,7 @@ def go_build(
         package: path in the module, or import path in a module that it requires.
         ldflags: flags of the linker.
         tags: build tags.
+        quickly: patterns of packages whose functions are not inlined: they take a quarter less time to compile.
 
     Returns:
         Whether it was compiled.
@@ -47,7 +52,9 @@ def go_build(
         return False
     stamp = _stamp(module_dir, package, ldflags, tags)
     stamp_file = _stamp_file(output)
-    flags = ["-trimpath", NO_DEBUG_DATA, *([f"-tags={','.join(tags)}"] if tags else [])]
+    flags = ["-trimpath", f"-gcflags=all={_NO_DEBUG_DATA}"]
+    flags += [f"-gcflags={pattern}={_NO_DEBUG_DATA} {_NO_INLINING}" for pattern in quickly]
+    flags += [f"-tags={','.join(tags)}"] if tags else []
     packages = _fetch_modules(progress, module_dir, package, flags)
     _remove_abandoned(output)
     compiled = 0
@@ -62,7 +69,7 @@ def go_build(
         with progress.cores():
             progress.step("compiling")
             progress.run(
-                ["go", "build", "-v", *flags, f"-ldflags=-s -w {ldflags}".rstrip(), "-o", unfinished, package],
+                ["go", "build", "-v", _PACKAGES_AT_ONCE, *flags, f"-ldflags=-s -w {ldflags}".rstrip(), "-o", unfinished, package],
                 cwd=module_dir,
                 env=ENVIRONMENT,
                 on_line=follow,

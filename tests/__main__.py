@@ -34,7 +34,7 @@ COMPUTING: Final = (
 BY_FILE: Final = ("--dist=loadfile", "--no-loadscope-reorder", *SLOWEST)
 UNTIMED: Final = ("untimed", (*PYTEST, *COMPUTING, "--numprocesses=2", *BY_FILE))
 # These tests wait more than they compute, so there are more workers than cores.
-PROCESS: Final = ("process", (*PYTEST, "tests/process", *(f"--ignore={path}" for path in COMPUTING), "-n4", *BY_FILE))
+PROCESS: Final = ("process", (*PYTEST, "tests/process", *(f"--ignore={path}" for path in COMPUTING), "-n6", *BY_FILE))
 UP: Final = ("up", (sys.executable, "-m", "cli", "up", "--cluster", "compiled"))
 # With the cluster up the tests of its life cycle skip: they bring up and end one of their own.
 CLUSTER: Final = ("cluster", (*PYTEST, "tests/cluster", *SLOWEST))
@@ -64,11 +64,11 @@ def main() -> int:
         print(f"without the tests on the local cluster: {reason}", flush=True)
         return run(TYPES, unit, untimed, process)
     # The process tests with time limits need both cores: in CI they follow when the cluster is down.
-    down, last = ((DOWN,), (life_cycle,)) if in_ci else ((), ())
+    down = (DOWN, life_cycle) if in_ci else ()
     if target == "nightly":
-        return run(TYPES, unit, UP, cluster, *down, untimed, process, *last)
-    # The start of the cluster and the tests on it mostly wait, so others run at the same time.
-    return run(UP, cluster, *down, process, *last, background=(TYPES, unit, untimed))
+        return run(TYPES, unit, UP, cluster, *down, untimed, process)
+    # Tests on a cluster mostly wait, so others run at the same time.
+    return run(UP, cluster, *down, process, background=(TYPES, unit, untimed))
 
 
 def run(*stages: Stage, background: Sequence[Stage] = ()) -> int:
