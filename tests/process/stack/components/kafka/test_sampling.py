@@ -5,7 +5,7 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
-from confluent_kafka import ConsumerGroupState
+from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from checks.harness.collector import CollectorProcess, MissingProgram
@@ -39,7 +39,12 @@ def is_whole(traces: dict[int, int]) -> bool:
 def share_the_topic(admin: AdminClient) -> bool:
     """Whether each sampler has partitions: one that joins later would take spans of traces that another has begun."""
     (future,) = admin.describe_consumer_groups([GROUP]).values()
-    group = future.result()
+    try:
+        group = future.result()
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.NOT_COORDINATOR:
+            return False  # the broker does not yet coordinate the new group
+        raise
     members = [member for member in group.members if member.assignment.topic_partitions]
     return group.state == ConsumerGroupState.STABLE and len(members) == SAMPLERS
 
