@@ -18,8 +18,8 @@ ENVIRONMENT = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOF
 # share compiled packages.
 _NO_DEBUG_DATA = "-dwarf=false"
 _NO_INLINING = "-l"
-# A package in compilation often waits for the disk.
-_PACKAGES_AT_ONCE = f"-p={2 * (os.cpu_count() or 1)}"
+# Two more than cores: a package in compilation sometimes waits for the disk.
+_PACKAGES_AT_ONCE = f"-p={(os.cpu_count() or 1) + 2}"
 
 
 def go_build(
