@@ -15,8 +15,8 @@ from stack.kubernetes.client import connect
 from stack.polling import poll_until
 from stack.settings import load
 
-SECONDS = {"PROBE_INTERVAL_SECONDS": "5", "PROBE_VISIBLE_SECONDS": "15"}
-"""Shorter times than the stack's: the test waits for several proofs. Span metrics take up to 10 s to Prometheus."""
+SECONDS = {"PROBE_INTERVAL_SECONDS": "2", "PROBE_VISIBLE_SECONDS": "9"}
+"""Shorter times than the stack's: the test waits for several proofs. Span metrics take up to 6 s to Prometheus."""
 
 
 def test_an_unavailable_store_is_reported_until_it_is_available() -> None:
@@ -61,7 +61,7 @@ def test_an_unavailable_store_is_reported_until_it_is_available() -> None:
             log = kubernetes.client.CoreV1Api(connect(cluster.settings.cluster)).read_namespaced_pod_log(
                 pod.metadata.name, cluster.namespace
             )
-            assert "trace: waited 15 s for the whole trace" in log
+            assert "trace: waited 9 s for the whole trace" in log
             complete_before = complete()
         poll_until(
             "a complete proof after the store is back",

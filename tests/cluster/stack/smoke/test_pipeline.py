@@ -22,9 +22,8 @@ NAMESPACES = {"storing": "tracing-pipeline-test", "receiving": "tracing-receiver
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _removed_namespaces() -> Iterator[None]:
-    """Waits at the end: meanwhile the next test runs."""
-    yield
+def _no_namespaces() -> None:
+    """Waits for those of an earlier run: a namespace is removed while the next tests run."""
     poll_until("the namespaces to be gone", lambda: not _existing(connect(load("local").cluster)), seconds=120)
 
 
@@ -34,7 +33,7 @@ def running(namespace: str, traces: dict[str, Any]) -> Iterator[Settings]:
     config = pipeline_config(
         cluster={**effective_config("local")[f"{PROJECT}:cluster"], "namespace": namespace},
         traces=traces,
-        metrics={"scrapeIntervalSeconds": 5},
+        metrics={"scrapeIntervalSeconds": 2},
         grafana={"enabled": False},
         logs={"enabled": False},
         alerting={"enabled": False},
