@@ -22,7 +22,11 @@ def binomial(rng: Random, trials: int, share: float) -> int:
             share /= order
     if share <= 0:
         return successes
-    return successes + sum(rng.random() < share for _ in range(trials))
+    random = rng.random
+    for _ in range(trials):
+        if random() < share:
+            successes += 1
+    return successes
 
 
 def poisson(rng: Random, mean: float) -> int:

@@ -35,6 +35,7 @@ _AT_ONCE: Final = 0.8
 _PRIOR_FAILURES, _PRIOR_OPERATIONS = 0.5, 50.0
 """Added to the counts from which the common share is estimated, so that the first failure is no surprise."""
 _BISECTIONS: Final = 25
+_LARGEST_ALLOWED: Final = 0.999
 _LARGEST_SHARE: Final = 1 - 1e-12
 """A share of 1 has no likelihood ratio, and rounding makes one of very many failures."""
 
@@ -87,11 +88,7 @@ class Margin:
 
     def allowed(self, share: float) -> float:
         """The largest share of the canary for a share of the baseline."""
-        return min(max(share + self.absolute, share * self.factor), 0.999)
-
-    def slope(self, share: float) -> float:
-        """The derivative of `allowed`."""
-        return 1.0 if share + self.absolute >= share * self.factor else self.factor
+        return min(max(share + self.absolute, share * self.factor), _LARGEST_ALLOWED)
 
 
 @dataclass(kw_only=True)
@@ -229,11 +226,20 @@ def _nearest(share: float, canary: int, baseline: int, margin: Margin) -> tuple[
     share, so its derivative has one root.
     """
     low, high = 0.0, share
+    absolute, factor = margin.absolute, margin.factor
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        edge = margin.allowed(middle)
-        slope = canary * margin.slope(middle) * (edge - share) / (edge * (1 - edge))
-        if edge < share or slope + baseline * (middle - share) / (middle * (1 - middle)) < 0:
+        # `Margin.allowed` and its derivative, without the calls: this loop is most of what a look computes.
+        added, multiplied = middle + absolute, middle * factor
+        edge, slope = (added, 1.0) if added >= multiplied else (multiplied, factor)
+        if edge > _LARGEST_ALLOWED:
+            edge = _LARGEST_ALLOWED
+        if (
+            edge < share
+            or canary * slope * (edge - share) / (edge * (1 - edge))
+            + baseline * (middle - share) / (middle * (1 - middle))
+            < 0
+        ):
             low = middle
         else:
             high = middle

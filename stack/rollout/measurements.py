@@ -1,5 +1,6 @@
 """Collects the measurements of both versions from Prometheus, with the queries of the rollout dashboard."""
 
+import functools
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -87,6 +88,8 @@ class Measurements:
     """Of the canary."""
 
 
+# The simulation of many rollouts asks for the same ones again and again.
+@functools.lru_cache(4096)
 def growth(selector: str, seconds: float, *labels: str) -> str:
     """PromQL: how much counters grew within a time, with those that are new or were reset."""
     window = f"{max(1, round(seconds))}s"
