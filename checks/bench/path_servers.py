@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from checks.harness import kafka, tempo
+from checks.harness import kafka, kafka_programs, tempo
 from checks.harness.collector_with_sampler import create_span_topic
 from checks.harness.jaeger import JaegerProcess
 from checks.harness.server import ServerProcess
@@ -27,7 +27,7 @@ def running_broker(directory: Path) -> Iterator[kafka.KafkaBrokers]:
     """Run one broker, which has the topic of spans."""
     folder = directory / "kafka"
     folder.mkdir()
-    brokers = kafka.KafkaBrokers(folder, kafka.libraries(folder / "libraries"))
+    brokers = kafka.KafkaBrokers(folder, kafka_programs.libraries())
     brokers.configure(Kafka(brokers=1))
     try:
         brokers.start(0)

@@ -2,65 +2,19 @@
 
 import itertools
 import os
-import shutil
 import subprocess
-import tarfile
-from functools import cache
 from pathlib import Path
 from typing import Final
 
-from checks.harness.collector import MissingProgram
+from checks.harness import kafka_programs
 from checks.harness.server import ServerProcess
 from contracts import endpoints
-from local.images.cache import LayerCache
-from local.images.kafka import LIBRARIES, PREVIOUS, kafka_key, kafka_layers
-from local.jobs import Progress
-from local.paths import Home
 from stack.components.kafka.component import CLUSTER_ID, FINISH_UPGRADE, IN_SYNC, RELEASE, REPLICATE
 from stack.components.kafka.config import DATA, BrokerSecurity, command_properties, pod_names, server_properties
 from stack.components.kafka.settings import Kafka
 from stack.polling import poll_until
 
-_JVM: Final = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 _clusters = itertools.count(1)
-
-
-@cache
-def _extracted(archive: Path, target: Path) -> str:
-    with tarfile.open(archive) as layer:
-        layer.extractall(target, filter="data")
-    return f"{target / LIBRARIES}/*"
-
-
-def libraries(directory: Path) -> str:
-    """Returns the class path of Kafka's programs, which are extracted into `directory`.
-
-    Raises:
-        MissingProgram: the machine has no Kafka image, or no Java.
-    """
-    _require_java()
-    layer = LayerCache().get("kafka", kafka_key())
-    if layer is None:
-        raise MissingProgram("no Kafka to run: `./wct images build kafka` builds it, and so does `make up`")
-    return _extracted(layer.path, directory)
-
-
-def previous_libraries(directory: Path) -> str:
-    """Returns the class path of the version before; its jars are fetched if they have not been.
-
-    Raises:
-        MissingProgram: the machine has no Java.
-    """
-    _require_java()
-    home = Home.default()
-    jars = kafka_layers(Progress("kafka-previous", logs=home.logs), LayerCache(home.images), PREVIOUS)[-1]
-    return _extracted(jars.path, directory)
-
-
-def _require_java() -> None:
-    if shutil.which("java") is None:
-        raise MissingProgram("no java on PATH: install a Java runtime, 17 or newer")
-
 
 _GRACE_SECONDS: Final = 20.0
 """Shorter than that of the pods, so that the tests end sooner."""
@@ -200,7 +154,15 @@ class KafkaBrokers:
 
     def run(self, program: str, *arguments: str) -> str:
         """Runs one of Kafka's own programs, and returns its output."""
-        command = ["java", "-Xmx64m", *_JVM, "-cp", self._class_path, program, *arguments]
+        command = [
+            "java",
+            "-Xmx64m",
+            *kafka_programs.options(self._class_path),
+            "-cp",
+            self._class_path,
+            program,
+            *arguments,
+        ]
         result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout
@@ -213,6 +175,7 @@ class KafkaBrokers:
             "IN_SYNC_REPLICAS": str(self._settings.in_sync_replicas),
             "LIBRARIES": self._class_path,
             "RELEASE": RELEASE,
+            "JDK_JAVA_OPTIONS": " ".join(kafka_programs.options(self._class_path)),
             **variables,
         }
         return subprocess.run(
@@ -224,5 +187,6 @@ class KafkaBrokers:
 
     def _process(self, name: str, ordinal: int) -> ServerProcess:
         configuration = str(self._configuration(ordinal))
-        command = ["java", "-Xmx256m", *_JVM, "-cp", self._class_path, "kafka.Kafka", configuration]
+        options = ["-Xmx256m", *kafka_programs.options(self._class_path)]
+        command = ["java", *options, "-cp", self._class_path, "kafka.Kafka", configuration]
         return ServerProcess(name, command, self._directory)

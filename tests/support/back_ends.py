@@ -60,7 +60,7 @@ def back_ends(directory: Path, client: kubernetes.client.ApiClient) -> Iterator[
     ca = certificate.decode()
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(directory / "certificate.pem", directory / "key.pem")
-    folders = {name: directory / name for name in ("programs", "kafka", "prometheus", "grafana")}
+    folders = {name: directory / name for name in ("kafka", "prometheus", "grafana")}
     for folder in folders.values():
         folder.mkdir()
     with contextlib.ExitStack() as running:
@@ -71,7 +71,7 @@ def back_ends(directory: Path, client: kubernetes.client.ApiClient) -> Iterator[
             running.enter_context(relay(host, port, target, tls if encrypt else None))
             return port
 
-        kafka = running.enter_context(secure_kafka(folders["kafka"], libraries(folders["programs"]), host))
+        kafka = running.enter_context(secure_kafka(folders["kafka"], libraries(), host))
         running.enter_context(skipping("initdb", MissingProgram))
         postgres = running.enter_context(postgres_servers(host))
         for address in (kafka.external.bootstrap_servers, *postgres.external.hosts):

@@ -19,9 +19,8 @@ _KEY: Final = "key-of-the-stack-0123456789abcdef"
 
 
 def test_every_operation_has_its_complete_trace(make_recorder: Callable[[str], Recorder], tmp_path: Path) -> None:
-    for name in ("programs", "brokers"):
-        (tmp_path / name).mkdir()
-    with secure_kafka(tmp_path / "brokers", libraries(tmp_path / "programs")) as kafka:
+    (tmp_path / "brokers").mkdir()
+    with secure_kafka(tmp_path / "brokers", libraries()) as kafka:
         variables = environment(access(kafka.external).service_variables(GATEWAY, "s"))
         assert variables["KAFKA_ENCRYPTED"] == "true"
         with running_system(variables, make_recorder, tmp_path, key=_KEY) as system:

@@ -31,7 +31,7 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A broker with the topics of the services."""
     directory = tmp_path_factory.mktemp("kafka")
-    brokers = KafkaBrokers(directory, libraries(directory))
+    brokers = KafkaBrokers(directory, libraries())
     brokers.configure(Kafka())
     try:
         brokers.start(0)

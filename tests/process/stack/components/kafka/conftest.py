@@ -19,8 +19,8 @@ def _event_loop() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def class_path(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return libraries(tmp_path_factory.mktemp("kafka"))
+def class_path() -> str:
+    return libraries()
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ def level(brokers: KafkaBrokers) -> str:
 
 @pytest.mark.nightly
 def test_an_upgrade_keeps_every_message(tmp_path: Path, class_path: str) -> None:
-    brokers = KafkaBrokers(tmp_path, previous_libraries(tmp_path / "previous"))
+    brokers = KafkaBrokers(tmp_path, previous_libraries())
     try:
         brokers.configure(Kafka())
         brokers.start(0)

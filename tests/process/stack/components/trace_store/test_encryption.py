@@ -34,7 +34,7 @@ def tempo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TempoPeers]:
     require_program("tempo")
     folder = tmp_path_factory.mktemp("tempo")
     (kafka := folder / "kafka").mkdir()
-    brokers = KafkaBrokers(kafka, libraries(folder / "libraries"))
+    brokers = KafkaBrokers(kafka, libraries())
     brokers.configure(Kafka(brokers=1))
     with object_storage(folder / "storage") as storage:
         try:
