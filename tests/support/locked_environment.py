@@ -2,7 +2,7 @@
 
 import re
 import venv
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from pathlib import Path
 
 
@@ -13,9 +13,10 @@ def make_environment(path: Path, lock: Path) -> None:
         path: its folder, which must not exist.
         lock: pinned packages. Those of other systems are left out.
     """
-    venv.create(path, with_pip=True)
+    # To link the pip that is here takes no time, to install another one takes three seconds.
+    venv.create(path, with_pip=not next(distributions(name="pip"), None))
     (site,) = path.glob("lib/python*/site-packages")
-    for name in re.findall(r"^([a-z0-9-]+)==", lock.read_text(), re.MULTILINE):
+    for name in ("pip", *re.findall(r"^([a-z0-9-]+)==", lock.read_text(), re.MULTILINE)):
         try:
             _link(distribution(name), site)
         except PackageNotFoundError:
