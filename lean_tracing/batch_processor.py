@@ -217,9 +217,10 @@ class BatchProcessor(Generic[Item]):
         delay = self._settings.delay_ms / 1000
         trial = self._delivery.breaker.seconds_until_trial()
         # In an outage the next trial must not wait for new items.
-        self._wake.wait(min(delay, trial) if self._delivery.buffer and trial else delay)
+        is_woken = self._wake.wait(min(delay, trial) if self._delivery.buffer and trial else delay)
         self._wake.clear()
-        self._work()
+        # What a full batch leaves in the queue waits for more, because a request costs as much as hundreds of items.
+        self._work(least=self._batch if is_woken and not self._flushes else 1)
 
     def _finish(self) -> None:
         """Sends what is left until the deadline, without waiting for the breaker."""
@@ -234,14 +235,18 @@ class BatchProcessor(Generic[Item]):
         self._delivery.breaker.try_now()
         self._work()
 
-    def _work(self) -> None:
-        """Sends what is waiting. Where both new and old requests wait, one of each in turn, the new one first."""
+    def _work(self, least: int = 1) -> None:
+        """Sends what is waiting. Where both new and old requests wait, one of each in turn, the new one first.
+
+        Args:
+            least: items that a new request is worth.
+        """
         delivery = self._delivery
         began = time.thread_time()
         try:
             with suppressed():  # an instrumentation of gRPC would make a span of each export, and so on for ever
                 while not self._is_late():
-                    if not delivery.ready:
+                    if not delivery.ready and len(self._queue) + (self._carried is not None) >= least:
                         self._encode()
                     is_live = bool(delivery.ready)
                     if is_live:

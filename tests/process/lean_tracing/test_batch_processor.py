@@ -56,6 +56,19 @@ def test_a_full_batch_does_not_wait_for_the_delay(receiver: Receiver, start: Cal
     poll_until("ten spans", lambda: len(receiver.spans()) == 10)
 
 
+def test_what_a_full_batch_leaves_waits_for_more(receiver: Receiver, start: Callable[..., Tracing]) -> None:
+    tracing = start(delay_ms=60_000, max_batch_size=10, max_queue_size=100)
+    _make(tracing, range(34))
+    poll_until("three full batches", lambda: len(receiver.spans()) == 30)
+    assert _account(tracing).queued() == 4
+    _make(tracing, range(34, 40))
+    poll_until("the fourth", lambda: len(receiver.spans()) == 40)
+    _make(tracing, range(40, 43))
+    assert tracing.flush(60)
+    assert _numbers(receiver) == list(range(43))
+    assert receiver.asked == 5
+
+
 def test_nothing_is_lost_in_an_outage_and_order_is_kept(receiver: Receiver, start: Callable[..., Tracing]) -> None:
     tracing = start(max_batch_size=5, max_queue_size=1000)
     _make(tracing, range(10))
