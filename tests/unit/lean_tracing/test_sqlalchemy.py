@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,12 @@ def test_many_rows_are_one_span_that_counts_them(recorder: Recorder, engine: Eng
     assert _attributes(many)["lean_tracing.db.rows_affected"] == 50
     assert "db.operation.batch.size" not in _attributes(returning), "its rows are in one statement"
     assert "example.com" not in many.to_json()
+
+
+def test_a_statement_without_parameters_has_a_span(recorder: Recorder, engine: Engine) -> None:
+    with engine.connect().execution_options(no_parameters=True) as connection:
+        assert connection.exec_driver_sql("SELECT 'a%'").scalar() == "a%"
+    assert _names(recorder) == ["SELECT"]
 
 
 def test_unlimited_tables_make_a_limited_number_of_names(recorder: Recorder, engine: Engine) -> None:
@@ -204,6 +211,15 @@ def test_a_transaction_that_only_read_ends_without(recorder: Recorder, engine: E
     assert _names(recorder) == ["SELECT people"] * 2
 
 
+def test_what_a_lost_connection_wrote_is_not_that_of_the_next(recorder: Recorder, engine: Engine) -> None:
+    with engine.connect() as connection:
+        connection.execute(insert(PEOPLE), {"mail": ADA})
+        connection.invalidate()
+    with engine.begin() as connection:
+        connection.execute(select(PEOPLE))
+    assert _names(recorder) == ["INSERT people", "SELECT people"]
+
+
 def test_a_failed_commit_fails_its_span_and_quotes_nothing(recorder: Recorder, engine: Engine) -> None:
     owner = "471147114711471147"  # long enough to occur in no random id and in no time of the span
     with engine.connect() as connection:
@@ -243,6 +259,22 @@ def test_pool_statistics(recorder: Recorder, engine: Engine) -> None:
     assert value("wait_seconds_bucket", le="10.0") == 2
     engine.dispose()
     assert value("count", state="idle") == 0
+
+
+def test_each_wait_is_counted(recorder: Recorder, engine: Engine) -> None:
+    registry = CollectorRegistry()
+    registry.register(instrument_engine(engine, recorder.traces))
+
+    def take(times: int) -> None:
+        for _ in range(times):
+            engine.connect().close()
+
+    with ThreadPoolExecutor(2) as threads:
+        for taken in [threads.submit(take, 400) for _ in range(2)]:
+            taken.result()
+    pool = {"pool": engine.url.database or ""}
+    for _ in range(2):
+        assert registry.get_sample_value("db_client_connection_wait_seconds_count", pool) == 800
 
 
 def test_pools_of_other_kinds_show_what_they_have(recorder: Recorder) -> None:
