@@ -39,6 +39,8 @@ _MAX_LINKS = 128
 _MAX_REDELIVERED = 1024
 _MAX_TOPICS = 256
 _MAX_PARTITIONS = 1024
+# Arguments by position, because confluent-kafka makes a dictionary of those by name.
+_NO_TIMEOUT, _CACHED = 0.0, True
 
 
 def _is_intact(headers: list[Any]) -> bool:
@@ -127,9 +129,7 @@ class TracingProducer:
             delivered = functools.partial(_end_and_report, delivered, context, on_delivery)
         carried = traces.propagator.to_kafka(headers, context, span)
         try:
-            self._producer.produce(
-                topic, value=value, key=key, headers=carried, on_delivery=delivered, partition=partition
-            )
+            self._producer.produce(topic, value, key, partition, on_delivery=delivered, headers=carried)
         except BaseException as error:
             traces.fail(span, error)
             span.set_attribute(traces.own.outcome, FAILURE)
@@ -249,10 +249,7 @@ class TracingConsumer:
         self._is_intact = _is_intact if traces.native is None else traces.native.is_intact
         self._partitions: dict[tuple[str, int], _Partition] = {}
 
-    def _partition(self, topic: str, number: int) -> _Partition:
-        known = self._partitions.get((topic, number))
-        if known is not None:
-            return known
+    def _new_partition(self, topic: str, number: int) -> _Partition:
         attributes = SharedAttributes(
             {
                 keys.MESSAGING_SYSTEM: "kafka",
@@ -275,12 +272,13 @@ class TracingConsumer:
 
     def _lag(self, address: "TopicPartition", offset: int) -> int | None:
         try:
-            watermarks = self._consumer.get_watermark_offsets(address, cached=True)
+            watermarks = self._consumer.get_watermark_offsets(address, _NO_TIMEOUT, _CACHED)
         except self._unknown:
             return None
         if watermarks is None or watermarks[1] < 0:
             return None
-        return max(0, watermarks[1] - offset - 1)
+        lag = watermarks[1] - offset - 1
+        return lag if lag > 0 else 0
 
     def process(self, message: "Message") -> Processing:
         """The span around the handling of `message`, current inside the block. An error is recorded and raised again.
@@ -288,7 +286,8 @@ class TracingConsumer:
         A message without a context, or with one that cannot be read, begins a trace.
         """
         traces = self._traces
-        partition = self._partition(message.topic() or "", message.partition() or 0)
+        place = message.topic() or "", message.partition() or 0
+        partition = self._partitions.get(place) or self._new_partition(*place)
         context, links = traces.propagator.producer_in(message_headers(message, self._is_intact))
         span = traces.start(
             partition.name, kind=SpanKind.CONSUMER, attributes=partition.attributes, context=context, links=links
@@ -307,7 +306,8 @@ class TracingConsumer:
         sent_ms = message.timestamp()[1]
         if sent_ms > 0:
             # The clocks of two machines may differ; the time is never below zero.
-            attributes[own.kafka_queue_time_ms] = max(0, time.time_ns() // 1000 - sent_ms * 1000) / 1000
+            waited_us = time.time_ns() // 1000 - sent_ms * 1000
+            attributes[own.kafka_queue_time_ms] = waited_us / 1000 if waited_us > 0 else 0.0
         if times:
             attributes[own.kafka_redeliveries] = times
         return attributes

@@ -1,7 +1,7 @@
 /* The methods of NativeSpan; their twins are those of RecordedSpan (span.py). */
 #include "native.h"
 
-static PyObject *str_end, *str_get_span_context, *str_set_attribute, *str_set_attributes, *str_update_name;
+static PyObject *str_end, *str_context, *str_set_attribute, *str_set_attributes, *str_update_name;
 
 /* The clocks of time.time_ns and time.perf_counter_ns. */
 #if PY_VERSION_HEX >= 0x030D0000
@@ -34,7 +34,8 @@ PyObject *span_context_of(PyObject *span)
 {
     if (is_span(span))
         return Py_XNewRef(*slot_of(span, CONTEXT));
-    return Py_TYPE(span) == library.non_recording ? PyObject_CallMethodNoArgs(span, str_get_span_context) : NULL;
+    /* Not its method, which is a call of Python. */
+    return Py_TYPE(span) == library.non_recording ? PyObject_GetAttr(span, str_context) : NULL;
 }
 
 /* A slot takes over a reference. */
@@ -236,7 +237,7 @@ int span_add_methods(PyTypeObject *native_span)
 {
     static const struct name names[] = {
         {&str_end, "end"},
-        {&str_get_span_context, "get_span_context"},
+        {&str_context, "_context"},
         {&str_set_attribute, "set_attribute"},
         {&str_set_attributes, "set_attributes"},
         {&str_update_name, "update_name"},
