@@ -8,6 +8,7 @@ typedef struct {
     PyObject_HEAD
     PyObject *encoder;            /* the SpanEncoder */
     PyObject *attribute_encoder;  /* its AttributeEncoder */
+    PyObject *scope;              /* the usual one, which is that of the first span; NULL until then */
     Attributes *attributes;
 } Writer;
 
@@ -212,12 +213,12 @@ static PyObject *sized_span(struct buffer *out)
     return bytes;
 }
 
-/* The scope of a span, and its bytes with tag and length; NULL with an exception, or without one if only the twin can
- * write it, or if a twin has to be asked and `is_alone`. */
-static PyObject *write_span(Writer *self, PyObject *span, int is_alone)
+/* The bytes of a span with tag and length, and its scope, both new references; NULL with an exception, or without one if
+ * only the twin can write it, or if a twin has to be asked and `is_alone`. */
+static PyObject *write_span(Writer *self, PyObject *span, int is_alone, PyObject **scope)
 {
     int written = 0, is_whole = 1;
-    PyObject *slots[SLOTS], *result = NULL;
+    PyObject *slots[SLOTS];
     struct buffer out;
     begin(&out, is_alone);
     for (int slot = 0; slot < SLOTS; slot++) { /* a twin that is called meanwhile may change the span */
@@ -227,28 +228,40 @@ static PyObject *write_span(Writer *self, PyObject *span, int is_alone)
     if (is_whole)
         written = put_span(self, &out, slots);
     PyObject *bytes = written > 0 && !(is_alone && out.failed) ? sized_span(&out) : NULL;
-    if (bytes != NULL)
-        result = PyTuple_Pack(2, slots[SCOPE], bytes);
-    Py_XDECREF(bytes);
+    *scope = bytes == NULL ? NULL : Py_NewRef(slots[SCOPE]);
     for (int slot = 0; slot < SLOTS; slot++)
         Py_XDECREF(slots[slot]);
     release(&out);
-    return result;
+    return bytes;
 }
 
-/* An ended span: its scope, and its bytes. What `hand_over` has written passes unchanged. */
-static PyObject *writer_item(Writer *self, PyObject *span)
+/* The scope and the bytes of an ended span, or of what `hand_over` made of one. */
+static PyObject *writer_item(Writer *self, PyObject *item)
 {
-    if (PyTuple_CheckExact(span))
-        return Py_NewRef(span);
-    PyObject *item = is_span(span) ? write_span(self, span, 0) : NULL;
-    return item != NULL || PyErr_Occurred() ? item : PyObject_CallMethodOneArg(self->encoder, str_in_python, span);
+    if (PyTuple_CheckExact(item))
+        return Py_NewRef(item);
+    if (PyBytes_CheckExact(item) && self->scope != NULL)
+        return PyTuple_Pack(2, self->scope, item);
+    PyObject *scope = NULL, *bytes = is_span(item) ? write_span(self, item, 0, &scope) : NULL;
+    if (bytes == NULL)
+        return PyErr_Occurred() ? NULL : PyObject_CallMethodOneArg(self->encoder, str_in_python, item);
+    PyObject *pair = PyTuple_Pack(2, scope, bytes);
+    Py_DECREF(scope);
+    Py_DECREF(bytes);
+    return pair;
 }
 
-/* Gives an ended span to the function of a pair, after the writer: its bytes if they need no twin, else the span. */
+/* Gives an ended span to the function of a pair, after the writer: its bytes, with its scope unless that is the usual
+ * one; the span itself if a twin has to write it. */
 static PyObject *hand_over(PyObject *pair, PyObject *span)
 {
-    PyObject *item = is_span(span) ? write_span((Writer *)PyTuple_GET_ITEM(pair, 0), span, 1) : NULL;
+    Writer *self = (Writer *)PyTuple_GET_ITEM(pair, 0);
+    PyObject *scope = NULL, *item = is_span(span) ? write_span(self, span, 1, &scope) : NULL;
+    if (item != NULL && self->scope == NULL)
+        self->scope = Py_NewRef(scope);
+    if (item != NULL && scope != self->scope)
+        Py_SETREF(item, PyTuple_Pack(2, scope, item));
+    Py_XDECREF(scope);
     if (item == NULL) {
         PyErr_Clear(); /* no memory: an exception would reach the application */
         item = Py_NewRef(span);
@@ -293,6 +306,7 @@ static int writer_traverse(Writer *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->encoder);
     Py_VISIT(self->attribute_encoder);
+    Py_VISIT(self->scope);
     Py_VISIT(self->attributes);
     return 0;
 }
@@ -301,6 +315,7 @@ static int writer_clear(Writer *self)
 {
     Py_CLEAR(self->encoder);
     Py_CLEAR(self->attribute_encoder);
+    Py_CLEAR(self->scope);
     Py_CLEAR(self->attributes);
     return 0;
 }
