@@ -6,13 +6,14 @@ from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Span, Status, StatusCode
 
 from lean_tracing import attributes as keys
 from lean_tracing import propagation
 from lean_tracing.cardinality import OTHER_METHOD, CardinalityLimit
 from lean_tracing.current import attach, detach
 from lean_tracing.shared_attributes import SharedAttributes
+from lean_tracing.span import SERVER
 from lean_tracing.spans import TraceManager
 
 Scope = MutableMapping[str, Any]
@@ -67,7 +68,7 @@ class TracingMiddleware:
 
         name, shared = self._described(scope)
         attributes = {**shared, keys.URL_PATH: self._path(path)} if traces.sampled_by_attributes else shared
-        span = traces.start(name, kind=SpanKind.SERVER, attributes=attributes, context=context)
+        span = traces.start(name, kind=SERVER, attributes=attributes, context=context)
         if span.is_recording():
             if not traces.sampled_by_attributes:  # a span that is not recorded does without
                 span.set_attribute(keys.URL_PATH, self._path(path))

@@ -2,11 +2,12 @@
 
 import httpx
 from opentelemetry import trace
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Span, Status, StatusCode
 
 from lean_tracing import attributes as keys
 from lean_tracing import propagation
 from lean_tracing.cardinality import OTHER_METHOD
+from lean_tracing.span import CLIENT
 from lean_tracing.spans import TraceManager
 
 _MAX_METHOD, _MAX_URL = 32, 2048
@@ -25,7 +26,7 @@ class _Requests:
         method = self._traces.method(request.method)
         span = self._traces.start(
             "HTTP" if method == OTHER_METHOD else method,
-            kind=SpanKind.CLIENT,
+            kind=CLIENT,
             attributes=self._attributes(request, method) if self._traces.active else None,
         )
         for name in propagation.PROPAGATED:  # a redirected request has those of the one before

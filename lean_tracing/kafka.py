@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Span, Status, StatusCode
 
 from lean_tracing import attributes as keys
 from lean_tracing.current import attach, current_span, detach, get_current
@@ -22,6 +22,7 @@ from lean_tracing.own_attributes import OwnAttributes
 from lean_tracing.propagation import KafkaHeader
 from lean_tracing.redaction import REDACTED
 from lean_tracing.shared_attributes import SharedAttributes
+from lean_tracing.span import CLIENT, CONSUMER, PRODUCER
 from lean_tracing.spans import SpanScope, TraceManager
 
 if TYPE_CHECKING:  # a service without Kafka needs no client library
@@ -120,7 +121,7 @@ class TracingProducer:
         """
         traces = self._traces
         name, attributes = self._of_topic(topic)
-        span = traces.start(name, kind=SpanKind.PRODUCER, attributes=attributes)
+        span = traces.start(name, kind=PRODUCER, attributes=attributes)
         if span.is_recording():
             span.set_attributes(_describe_message(key, value))
         context = get_current()
@@ -290,7 +291,7 @@ class TracingConsumer:
         partition = self._partitions.get(place) or self._new_partition(*place)
         context, links = traces.propagator.producer_in(message_headers(message, self._is_intact))
         span = traces.start(
-            partition.name, kind=SpanKind.CONSUMER, attributes=partition.attributes, context=context, links=links
+            partition.name, kind=CONSUMER, attributes=partition.attributes, context=context, links=links
         )
         times = partition.count_delivery(message.offset() or 0)
         if span.is_recording():
@@ -336,7 +337,7 @@ class TracingConsumer:
         if len(topics) == 1:
             attributes[keys.MESSAGING_DESTINATION_NAME] = topic = topics.pop()
             name = f"receive {topic}"
-        with self._traces.span(name, kind=SpanKind.CLIENT, attributes=attributes) as span:
+        with self._traces.span(name, kind=CLIENT, attributes=attributes) as span:
             if span.is_recording():
                 for message in usable[:_MAX_LINKS]:
                     context = self._traces.propagator.from_kafka(message_headers(message))

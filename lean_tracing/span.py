@@ -27,6 +27,8 @@ FLAGS: Final = tuple(TraceFlags(flags) for flags in range(256))
 """One object each instead of one a span. Bit 1: sampled; bit 2: the trace id is random, as in level 2 of W3C's
 standard."""
 UNSET: Final = Status(StatusCode.UNSET)
+# Python 3.11 looks up the members of an enumeration in 70 ns each time.
+CLIENT, CONSUMER, PRODUCER, SERVER = SpanKind.CLIENT, SpanKind.CONSUMER, SpanKind.PRODUCER, SpanKind.SERVER
 _ALL: Final = sys.maxsize
 _logger = logging.getLogger(__name__)
 

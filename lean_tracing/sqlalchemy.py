@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Span, Status, StatusCode
 from sqlalchemy import Engine
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -19,6 +19,7 @@ from lean_tracing.cardinality import CardinalityLimit
 from lean_tracing.failures import is_failure
 from lean_tracing.pool_statistics import PoolStatistics
 from lean_tracing.shared_attributes import SharedAttributes
+from lean_tracing.span import CLIENT
 from lean_tracing.spans import TraceManager
 from lean_tracing.sql import MAX_STATEMENT, sanitize, summarize
 
@@ -129,7 +130,7 @@ class _EngineTracing:
             described = statements.get(statement) or self._describe(statement)
             if described.writes:
                 noted[_WROTE] = True
-            span = start(described.name, kind=SpanKind.CLIENT, attributes=described.attributes)
+            span = start(described.name, kind=CLIENT, attributes=described.attributes)
             if _WAITED in noted:
                 span.set_attribute(waited_ms, noted.pop(_WAITED))
             if many:
@@ -166,7 +167,7 @@ class _EngineTracing:
             if not wrote or (self._knows_autocommit(dbapi_connection) and dbapi_connection.autocommit is True):
                 end(dbapi_connection)
                 return
-            span = start(name, kind=SpanKind.CLIENT, attributes=attributes)
+            span = start(name, kind=CLIENT, attributes=attributes)
             try:
                 end(dbapi_connection)
             except BaseException as error:
