@@ -43,6 +43,7 @@ def configure(module: ModuleType) -> None:
     """Hands the library's classes and constants to a compiled module that was just imported.
 
     Raises:
+        ImportError: the module has those of an earlier import of the library.
         TypeError: the installed libraries have other classes than the module expects.
         ValueError: the tables of the redaction are larger than it expects.
     """

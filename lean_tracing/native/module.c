@@ -34,7 +34,8 @@ static PyObject *configure(PyObject *Py_UNUSED(module), PyObject *args)
     struct library new = {0};
     PyObject *prefixes;
     if (library.recorded_span != NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "the native part is in use already");
+        /* By another import of the library, such as that of a test that removed it from sys.modules. */
+        PyErr_SetString(PyExc_ImportError, "the native part is in use already");
         return NULL;
     }
     if (!PyArg_ParseTuple(args, "O!O!O!O!O!O!O!O!OOOOOOOO!O!OOOOS:configure", &PyType_Type, &new.recorded_span,

@@ -88,7 +88,18 @@ static Py_ssize_t room_of(PyObject *span)
 static int shares(PyObject *span, PyObject *key)
 {
     PyObject *shared = *slot_of(span, SHARED_ATTRIBUTES);
-    return shared == NULL ? 1 : shared == Py_None ? 0 : PyDict_Check(shared) ? PyDict_Contains(shared, key) : 1;
+    if (shared == Py_None)
+        return 0;
+    if (shared == NULL || !PyDict_Check(shared))
+        return 1;
+    /* A shared key of another class than str is compared by its own code, which may change the span and the caller's
+     * attributes. */
+    Py_INCREF(shared);
+    Py_INCREF(key);
+    int found = PyDict_Contains(shared, key);
+    Py_DECREF(key);
+    Py_DECREF(shared);
+    return found;
 }
 
 /* The twin of RecordedSpan._set_at_once: 1 if all are set, 0 if none is, -1 with an exception. */

@@ -311,7 +311,44 @@ def test_a_link_of_a_consumer_is_kept_as_it_is(made: _Made) -> None:
 
 
 def test_the_part_is_configured_once(compiled: ModuleType) -> None:
-    from lean_tracing.native import configure
+    from lean_tracing.native import configure, load
 
-    with pytest.raises(RuntimeError, match="in use already"):
+    with pytest.raises(ImportError, match="in use already"):
         configure(compiled)
+    assert load.__wrapped__() is None, "a second import of the library goes on in Python"
+
+
+class _Meddling:
+    """A key that changes the span and the caller's attributes while it is compared with a key of the same hash."""
+
+    def __init__(self, like: str, meddle: Callable[[], None]) -> None:
+        self._hash = hash(like)
+        self._meddle = meddle
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        self._meddle()
+        return False
+
+
+def test_shared_keys_that_run_code_harm_nothing(made: _Made) -> None:
+    for number in range(100):
+        key = f"key {number}"
+        attributes: dict[str, Any] = {f"key {number}": "x" * 100}
+        spans: list[Any] = []
+
+        def meddle(spans: list[Any] = spans, attributes: dict[str, Any] = attributes) -> None:
+            if spans:
+                spans.pop().set_attribute("shared", "has another value")  # releases the shared attributes
+                attributes.clear()
+                bytearray(10_000)
+
+        for change in ("set_attributes", "set_attribute"):
+            shared: Any = {_Meddling(key, meddle): 1, "shared": "value"}
+            span = made.traces.start("meddling", attributes=SharedAttributes(shared))
+            shared.clear()
+            spans.append(span)
+            getattr(span, change)(*((attributes,) if change == "set_attributes" else (key, 1)))
+            assert span.attributes["shared"] == "has another value"  # type: ignore[attr-defined]
