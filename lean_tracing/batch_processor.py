@@ -24,6 +24,7 @@ from lean_tracing.export_result import Exporter
 from lean_tracing.settings import TracingSettings
 from lean_tracing.statistics import SignalStatistics
 from lean_tracing.suppression import suppressed
+from lean_tracing.wakeup import Wakeup
 
 Item = TypeVar("Item")
 Input = TypeVar("Input", contravariant=True)
@@ -82,7 +83,7 @@ class BatchProcessor(Generic[Item]):
         self._thread: threading.Thread | None = None
         self._start_at = 0.0
         self._starting = threading.Lock()
-        self._wake = threading.Event()
+        self._wake = Wakeup()
         self._stopping = False
         self._ending = threading.Event()
         self._deadline = 0.0  # of the shutdown, by time.monotonic
@@ -121,7 +122,7 @@ class BatchProcessor(Generic[Item]):
             queue.append(item)
         if self._thread is None:
             self._start()
-        if not is_full and len(queue) >= self._batch and not self._wake.is_set():
+        if not is_full and len(queue) >= self._batch:
             self._wake.set()
 
     def _start(self) -> None:
@@ -156,7 +157,11 @@ class BatchProcessor(Generic[Item]):
         done = threading.Event()
         self._flushes.append(done)
         self._wake.set()
-        return done.wait(seconds)
+        if done.wait(seconds):
+            return True
+        with contextlib.suppress(ValueError):  # the thread has taken it meanwhile
+            self._flushes.remove(done)  # in a long outage they would fill the memory
+        return done.is_set()
 
     def shutdown(self, seconds: float) -> bool:
         """Sends what is left, and takes at most this long. Counts and logs what could not be sent; False if any."""
@@ -218,7 +223,6 @@ class BatchProcessor(Generic[Item]):
         trial = self._delivery.breaker.seconds_until_trial()
         # In an outage the next trial must not wait for new items.
         is_woken = self._wake.wait(min(delay, trial) if self._delivery.buffer and trial else delay)
-        self._wake.clear()
         # What a full batch leaves in the queue waits for more, because a request costs as much as hundreds of items.
         self._work(least=self._batch if is_woken and not self._flushes else 1)
 
@@ -228,7 +232,7 @@ class BatchProcessor(Generic[Item]):
             self._runner.run(self._last_turn)
             if not self._waiting:
                 break
-            self._wake.clear()
+            self._wake.forget()
             self._wake.wait(_LAST_TRIAL_SECONDS)
 
     def _last_turn(self) -> None:

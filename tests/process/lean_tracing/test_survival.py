@@ -5,6 +5,7 @@ import logging
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -366,6 +367,55 @@ def test_a_span_that_ends_within_the_start_of_the_thread_is_not_waited_for(recei
     make(tracing, range(1, 2))
     assert tracing.flush(60)
     assert numbers(receiver) == [0, 1]
+
+
+def test_spans_that_end_between_any_two_steps_of_the_export_are_not_waited_for(start: Start) -> None:
+    """As where a handler of a signal or the collector of garbage ends them, which may hold no lock's owner up."""
+    tracing = start(max_batch_size=1, delay_ms=5, max_queue_size=50)  # each span wakes the thread
+    work = threading.Thread(target=_end_spans_everywhere, args=(tracing,), daemon=True)
+    threading.setprofile(_end_spans_of(tracing))
+    try:
+        work.start()
+        work.join(60)
+        assert not work.is_alive(), "a span waits for a lock that its own thread holds"
+    finally:
+        threading.setprofile(None)  # type: ignore[arg-type]  # typeshed does not know None
+    assert tracing.flush(60)
+    spans = account(tracing)
+    assert spans.ended > 100
+    assert spans.unaccounted == 0
+
+
+def _end_spans_everywhere(tracing: Tracing) -> None:
+    for number in range(20):
+        make(tracing, range(number, number + 1))
+        time.sleep(0.01)
+
+
+def _end_spans_of(tracing: Tracing) -> Callable[..., None]:
+    """A function that ends a span at calls and returns of the thread, a few thousand at most."""
+    left = 3_000
+
+    def interrupt(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left > 0:
+            tracing.traces.start("span 0").end()
+
+    return interrupt
+
+
+def test_a_flush_that_takes_too_long_leaves_nothing_behind(receiver: Receiver, start: Start) -> None:
+    tracing = start()
+    receiver.stop()
+    make(tracing, range(3))
+    for _ in range(20):
+        assert not tracing.flush(0.02)
+    processor: Any = tracing._processors[0]
+    assert processor._flushes == []
+    receiver.start()
+    assert tracing.flush(60)
+    assert numbers(receiver) == [0, 1, 2]
 
 
 def test_building_a_request_that_fails_loses_its_items_alone(
