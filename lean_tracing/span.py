@@ -218,7 +218,8 @@ class RecordedSpan(Span):
             items, dropped = _items(attributes, _ALL)
             for key, value in items:
                 self.set_attribute(key, value)
-            self.dropped_attributes += dropped
+            if self.end_time is None:
+                self.dropped_attributes += dropped
 
     def _set_at_once(self, attributes: dict[str, AttributeValue]) -> bool:
         """Sets attributes of simple types in one step, if there is room for all; else sets none, and returns False."""

@@ -182,13 +182,14 @@ def test_calls_after_the_end_are_ignored_and_logged(traced: _Traced, caplog: pyt
     with caplog.at_level(logging.WARNING):
         span.update_name("late")
         span.set_attribute("late", 1)
+        span.set_attributes(_Broken())
         span.add_event("late")
         span.set_status(StatusCode.ERROR)
         span.end(4)
     assert (dict(span.attributes), span.events, span.end_time) == ({}, (), span.start_time + 3)
     assert span.status.status_code is StatusCode.UNSET
     assert len(traced.ended) == 1
-    assert span.name == "work"
+    assert (span.name, span.dropped_attributes) == ("work", 0)
     assert len(caplog.messages) == 4
     assert not span.is_recording()
 
