@@ -66,7 +66,10 @@ def show_plan(console: Console, request: Request, *, as_json: bool) -> None:
     secrets = {f"{PROJECT}:{key}": f"${{{key}}}" for key in needed_secrets(settings) if key in secret_keys.ALL}
 
     def render(values: Mapping[str, Value], of_cell: Load) -> list[Manifest]:
-        return record(request.stack, changed_config(inputs.config, values, of_cell) | secrets).manifests
+        planned = changed_config(inputs.config, values, of_cell)
+        # Limits that leave no room for the least that a program needs.
+        parse(planned, f"the plan for {of_cell.traces_per_second:g} traces/s")
+        return record(request.stack, planned | secrets).manifests
 
     made = plan(inputs.load, inputs.conditions, render, prices)
     figures = inputs.conditions.figures

@@ -9,13 +9,13 @@ from pydantic import Field, ValidationError
 from contracts.errors import UserError
 from contracts.section import Quantity, Section
 
-Price = Annotated[float, Field(ge=0)]
+Price = Annotated[float, Field(ge=0, le=1e9)]
 
 
 class Prices(Section):
     """Prices of a month, in one currency."""
 
-    currency: Annotated[str, Field(pattern=r"^\S{1,5}$", examples=["EUR"])]
+    currency: Annotated[str, Field(pattern=r"^[\p{L}\p{Sc}.]{1,5}$", examples=["EUR", "€"])]
     core: Price
     """Of a reserved core."""
     memory_gib: Price
@@ -59,9 +59,12 @@ def load_provider(file: Path | None) -> Provider:
     if file is None:
         return DEFAULT
     try:
-        return Provider.model_validate(yaml.safe_load(file.read_text()) or {}, by_alias=True, by_name=False)
+        content = yaml.safe_load(file.read_text()) or {}
+    # ValueError and RecursionError come from PyYAML too: for a number that is none, and for lists inside each other.
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise UserError(f"{file}: the prices cannot be read: {error}") from None
+    try:
+        return Provider.model_validate(content, by_alias=True, by_name=False)
     except ValidationError as error:
         places = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise UserError(f"{file}: these prices cannot be used: {places}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{file}: the prices cannot be read: {error}") from None

@@ -134,7 +134,18 @@ def test_a_load_that_cannot_be_planned_for_is_refused(options: tuple[str, ...], 
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("prices: {currency: EUR}", "prices.core"), ("limits: [", "cannot be read"), ("a: 1", "a: ")]
+    ("text", "message"),
+    [
+        ("prices: {currency: EUR}", "prices.core"),
+        ("prices: {core: .inf}", "prices.core: Input should be less than or equal to 1000000000"),
+        ("prices: {core: .nan}", "prices.core: "),
+        ("prices: {currency: '[/b]'}", "prices.currency: "),
+        ('prices: {currency: "\\e[31m"}', "prices.currency: "),
+        ("limits: [", "cannot be read"),
+        ("a: 1", "a: "),
+        ("prices: {core: !!float x}", "the prices cannot be read: could not convert"),
+        ("[" * 5000, "the prices cannot be read: maximum recursion depth exceeded"),
+    ],
 )
 def test_prices_that_cannot_be_used_are_refused(text: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / "provider.yaml"
@@ -142,6 +153,14 @@ def test_prices_that_cannot_be_used_are_refused(text: str, message: str, tmp_pat
     result = wct("capacity", "plan", "--stack=dev", "--load=1", "--provider", str(file))
     assert result.exit_code == 1
     assert message in result.output
+
+
+def test_limits_in_which_nothing_fits_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "provider.yaml"
+    file.write_text("limits: {volume: 1Gi}")
+    result = wct("capacity", "plan", "--stack=prod", "--load=50", "--provider", str(file))
+    assert result.exit_code == 1
+    assert re.search(r"the plan for \S+ traces/s: the settings cannot be used:\n  .*queueVolume has 1Gi", result.output)
 
 
 def test_a_simulation_has_the_sizes_of_the_plan_and_a_picture(tmp_path: Path) -> None:
