@@ -66,16 +66,18 @@ func (r *redactor) hide(attributes pcommon.Map) (hidden int64) {
 		if meaning&typed != 0 {
 			hidden += r.hideTyped(value)
 		}
-		if value.Type() != pcommon.ValueTypeStr {
-			continue
-		}
-		if meaning&secret != 0 {
-			hidden += r.hideText(value)
-		}
-		text := value.Str()
-		if shown := r.withoutShapes(text); shown != text {
-			value.SetStr(shown)
-			hidden++
+		switch value.Type() {
+		case pcommon.ValueTypeStr:
+			if meaning&secret != 0 {
+				hidden += r.hideText(value)
+			}
+			text := value.Str()
+			if shown := r.withoutShapes(text); shown != text {
+				value.SetStr(shown)
+				hidden++
+			}
+		case pcommon.ValueTypeBytes:
+			hidden += r.hideBytes(value, meaning&secret != 0)
 		}
 	}
 	if hasCounters {
@@ -99,6 +101,16 @@ func (r *redactor) hideText(value pcommon.Value) int64 {
 		return 0
 	}
 	value.SetStr(masked(text))
+	return 1
+}
+
+// hideBytes hides bytes whole if they are a secret or hold one: what is left of them may be no text.
+func (r *redactor) hideBytes(value pcommon.Value, isSecret bool) int64 {
+	text := string(value.Bytes().AsRaw())
+	if text == "" || (!isSecret && r.withoutAny(text) == text) {
+		return 0
+	}
+	value.SetStr(mark)
 	return 1
 }
 

@@ -92,8 +92,8 @@ const bodyKey = "otelcol.body"
 
 // hideBody makes a body of maps and lists flat, hides its secrets and returns how many it hid.
 func (r *redactor) hideBody(body pcommon.Value) int64 {
-	parts := pcommon.NewMap()
-	put(parts, bodyKey, body)
+	parts, room := pcommon.NewMap(), mostBytes
+	put(parts, bodyKey, body, 0, &room)
 	hidden := r.hide(parts)
 	flat := body.SetEmptyMap()
 	for key, value := range parts.All() {
@@ -119,19 +119,19 @@ func (r *redactor) metric(metric pmetric.Metric) {
 	switch metric.Type() {
 	case pmetric.MetricTypeGauge:
 		for _, point := range metric.Gauge().DataPoints().All() {
-			r.labels(point.Attributes())
+			r.point(point.Attributes(), point.Exemplars())
 		}
 	case pmetric.MetricTypeSum:
 		for _, point := range metric.Sum().DataPoints().All() {
-			r.labels(point.Attributes())
+			r.point(point.Attributes(), point.Exemplars())
 		}
 	case pmetric.MetricTypeHistogram:
 		for _, point := range metric.Histogram().DataPoints().All() {
-			r.labels(point.Attributes())
+			r.point(point.Attributes(), point.Exemplars())
 		}
 	case pmetric.MetricTypeExponentialHistogram:
 		for _, point := range metric.ExponentialHistogram().DataPoints().All() {
-			r.labels(point.Attributes())
+			r.point(point.Attributes(), point.Exemplars())
 		}
 	case pmetric.MetricTypeSummary:
 		for _, point := range metric.Summary().DataPoints().All() {
@@ -140,8 +140,16 @@ func (r *redactor) metric(metric pmetric.Metric) {
 	}
 }
 
+func (r *redactor) point(attributes pcommon.Map, exemplars pmetric.ExemplarSlice) {
+	r.labels(attributes)
+	for _, exemplar := range exemplars.All() {
+		r.labels(exemplar.FilteredAttributes())
+	}
+}
+
 // labels hides the secrets of attributes that become labels, and removes counts: they would be labels too.
 func (r *redactor) labels(attributes pcommon.Map) {
+	flatten(attributes)
 	r.hide(attributes)
 	attributes.RemoveIf(func(key string, _ pcommon.Value) bool { return strings.HasPrefix(key, "redaction.") })
 }
