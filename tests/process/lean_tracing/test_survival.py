@@ -379,7 +379,7 @@ def test_spans_that_end_between_any_two_steps_of_the_export_are_not_waited_for(s
         work.join(60)
         assert not work.is_alive(), "a span waits for a lock that its own thread holds"
     finally:
-        threading.setprofile(None)  # type: ignore[arg-type]  # typeshed does not know None
+        threading.setprofile(None)
     assert tracing.flush(60)
     spans = account(tracing)
     assert spans.ended > 100
