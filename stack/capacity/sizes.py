@@ -17,7 +17,7 @@ from stack.components.collector.settings import Autoscaling, Queueing, volume_by
 from stack.components.shared.settings import Workload
 from stack.settings import Settings
 from stack.settings.lookup import fields_at
-from stack.settings.sizing import SPAN_TOPICS, metric_bytes, store_bytes, stored_traces, waiting_traces
+from stack.settings.sizing import SPAN_TOPICS, metric_bytes, partition_bytes, store_bytes, stored_traces, waiting_traces
 from stack.settings.tree import Load
 
 BUSY: Final[float] = Autoscaling.model_fields["cpu_percent"].default / 100
@@ -140,7 +140,11 @@ class _Sizing:
         self._set_partitions()
         peak, outage = sum(topics.values()) * self.load.peak, self.conditions.outage_seconds
         self._pod_cores("kafka", settings.kafka, self.costs.broker_cores(peak), 1)
-        needed = max(self.costs.broker_bytes(spans) * outage * SPAN_TOPICS[name] for name, spans in topics.items())
+        partitions = int(self.values["kafka.partitions"])
+        needed = max(
+            max(self.costs.broker_bytes(spans) * outage * SPAN_TOPICS[name], partition_bytes(name, partitions))
+            for name, spans in topics.items()
+        )
         self._volume("kafka.volume", settings.kafka.volume, needed)
         throughput = self.conditions.limits.volume_mebibytes_per_second
         if self.costs.broker_bytes(peak) > throughput * _MEBIBYTE:

@@ -114,14 +114,23 @@ def _partitions(settings: Settings) -> Iterator[str]:
     kafka = settings.kafka
     readers = {"collector.sampling": settings.collector.sampling, "traces.distributed": settings.traces.distributed}
     for name, reader in readers.items():
-        part = SPAN_TOPICS[name]
-        share = quantity_bytes(kafka.volume) // part // kafka.partitions
+        share = quantity_bytes(kafka.volume) // SPAN_TOPICS[name] // kafka.partitions
         if reader and share < _PARTITION_BYTES:
             yield (
                 f"kafka.volume: {kafka.volume!r} leaves {_mebibytes(share)} for each of {kafka.partitions} partitions "
                 f"of the topic of {name}; each needs {_mebibytes(_PARTITION_BYTES)}, so the volume "
-                f"{_mebibytes(_PARTITION_BYTES * part * kafka.partitions)}"
+                f"{_mebibytes(partition_bytes(name, kafka.partitions))}"
             )
+
+
+def partition_bytes(reader: str, partitions: int) -> int:
+    """Return the size of Kafka's volume that leaves each partition of a topic of spans the room that it needs.
+
+    Args:
+        reader: the section that reads the topic, a key of `SPAN_TOPICS`.
+        partitions: of each topic.
+    """
+    return _PARTITION_BYTES * SPAN_TOPICS[reader] * partitions
 
 
 def _metrics(settings: Settings) -> Iterator[str]:

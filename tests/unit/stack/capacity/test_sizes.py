@@ -96,6 +96,13 @@ def test_kafka_has_room_for_an_outage_in_the_half_that_the_topic_may_use() -> No
     assert values["kafka.cpu"] == "200m"
 
 
+def test_kafka_has_room_for_each_partition() -> None:
+    # 21 partitions of 128 MiB each, in the half that the topic may use: 5.25 GiB. The spans of an hour need less.
+    sampling = {"ratio": 0.1, "cpu": "4", "replicas": 7}
+    values = needed(1, kafka={"partitions": 20, "volume": "5Gi"}, collector={"sampling": sampling}).values
+    assert (values["kafka.partitions"], values["kafka.volume"]) == (21, "10Gi")
+
+
 def test_a_broker_writes_no_more_than_its_volume_takes() -> None:
     # 1 MiB/s are 10,486 spans/s of 100 bytes.
     limits = Limits(volume_mebibytes_per_second=1)
