@@ -4,25 +4,28 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
 from contracts import secret_keys
 from contracts.errors import UserError
 from contracts.metadata import Manifest
+from contracts.section import Retention
 from stack.capacity import report
 from stack.capacity.figures import load as load_figures
 from stack.capacity.picture import picture_of
 from stack.capacity.plan import cell_of, changed_config, plan
 from stack.capacity.provider import Provider, load_provider
 from stack.capacity.simulation import Simulated, model_of, simulate
-from stack.capacity.sizes import Conditions, Value
+from stack.capacity.sizes import Conditions, Value, with_values
 from stack.deploy.render import record
 from stack.settings import PROJECT, effective_config, parse
 from stack.settings.missing_secrets import needed_secrets
 from stack.settings.tree import Load
+
+_RETENTION: Final = TypeAdapter[str](Retention)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +131,7 @@ def simulation_of(request: Request, *, skew: float, seed: int, is_at_peak: bool 
 
 def _inputs(request: Request) -> _Inputs:
     provider, figures, stack = load_provider(request.provider_file), load_figures(), request.stack
-    config = effective_config(stack) | ({f"{PROJECT}:retention": request.retention} if request.retention else {})
+    config = dict(effective_config(stack))
     options = {
         "tracesPerSecond": request.traces_per_second,
         "spansPerTrace": request.spans_per_trace,
@@ -137,13 +140,26 @@ def _inputs(request: Request) -> _Inputs:
     section = (config.pop(f"{PROJECT}:load", None) or {}) | {
         name: value for name, value in options.items() if value is not None
     }
+    settings = parse(config, f"Pulumi.{stack}.yaml")
+    if request.retention is not None:
+        # The volumes of the stack file may be too small for it; the plan says which ones it needs.
+        settings = with_values(settings, {"retention": _retention(request.retention)})
+        config[f"{PROJECT}:retention"] = request.retention
     conditions = Conditions(
-        settings=parse(config, f"Pulumi.{stack}.yaml"),
+        settings=settings,
         figures=figures,
         limits=provider.limits,
         outage_seconds=request.outage_hours * 3600,
     )
     return _Inputs(config=config, conditions=conditions, load=_load(section, stack), provider=provider)
+
+
+def _retention(text: str) -> str:
+    try:
+        return _RETENTION.validate_python(text)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UserError(f"the retention cannot be planned for: {reason}") from None
 
 
 def _load(section: Mapping[str, Any], stack: str) -> Load:

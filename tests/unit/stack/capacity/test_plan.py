@@ -113,6 +113,15 @@ def test_the_command_plans_sizes_that_the_settings_accept(stack: str) -> None:
     assert first == {setting: value_of(load(stack), setting) for setting in first}
 
 
+def test_a_longer_retention_enlarges_volumes_that_the_stack_file_has_too_small() -> None:
+    result = wct("capacity", "plan", "--stack=staging", "--load=1", "--retention=8760h", "--json")
+    assert result.exit_code == 0, result.output
+    sizes = json.loads(result.stdout)["columns"][0]["settingsOfCell"]
+    # 10,900 series, 15 s apart, 2 bytes a sample: 43 GiB.
+    assert sizes["metrics.volume"] == "80Gi"
+    assert load("staging").metrics.volume == "10Gi"
+
+
 def test_the_example_of_prices_is_used() -> None:
     result = wct("capacity", "plan", "--stack=dev", "--load=1", "--provider", str(ROOT / "examples" / "provider.yaml"))
     assert result.exit_code == 0, result.output
@@ -124,7 +133,8 @@ def test_the_example_of_prices_is_used() -> None:
     [
         ((), "no load to plan for: use --load, or write the section load of stack dev"),
         (("--load=2000000",), "the load cannot be planned for: tracesPerSecond"),
-        (("--load=1", "--retention=2d"), "retention"),
+        (("--load=1", "--retention=2d"), "the retention cannot be planned for: '2d' is not a duration in hours"),
+        (("--load=1", "--retention=1h"), "the retention cannot be planned for: '1h' is not between 24h and"),
     ],
 )
 def test_a_load_that_cannot_be_planned_for_is_refused(options: tuple[str, ...], message: str) -> None:
