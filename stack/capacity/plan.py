@@ -132,7 +132,7 @@ def _column(total: Load, cells: int, conditions: Conditions, render: Render, pri
         stored_traces(total, settings) * total.spans_per_trace if settings.traces.distributed else 0
     )
     stored = store_bytes(total, settings, costs.store_bytes("tempo", 1)) if settings.traces.object_storage else 0
-    asked = resources(render(needed.values, of_cell)).times(cells)
+    asked = resources(render(needed.values, of_cell), needed.collectors).times(cells)
     return Column(
         load=total,
         cells=cells,

@@ -38,14 +38,18 @@ class Resources:
         )
 
 
-def resources(manifests: Iterable[Manifest]) -> Resources:
+def resources(manifests: Iterable[Manifest], autoscaled: int = 0) -> Resources:
     """Return the sums over the pods of all Deployments and StatefulSets.
 
-    A workload with an autoscaler counts with its smallest number of pods.
+    Args:
+        manifests: of a stack.
+        autoscaled: pods of a workload with an autoscaler, unless its smallest number is more.
     """
     manifests = list(manifests)
-    smallest = {
-        (item["spec"]["scaleTargetRef"]["kind"], item["spec"]["scaleTargetRef"]["name"]): item["spec"]["minReplicas"]
+    scaled = {
+        (item["spec"]["scaleTargetRef"]["kind"], item["spec"]["scaleTargetRef"]["name"]): max(
+            item["spec"]["minReplicas"], autoscaled
+        )
         for item in manifests
         if item["kind"] == "HorizontalPodAutoscaler"
     }
@@ -56,7 +60,7 @@ def resources(manifests: Iterable[Manifest]) -> Resources:
         if item["kind"] not in ("Deployment", "StatefulSet"):
             continue
         component = item["metadata"]["labels"][_COMPONENT]
-        default = smallest.get((item["kind"], item["metadata"]["name"]), 1)
+        default = scaled.get((item["kind"], item["metadata"]["name"]), 1)
         replicas = item["spec"].get("replicas", default)
         requests = [container["resources"]["requests"] for container in running(item)]
         of_pod = float(sum(parse_quantity(request["cpu"]) for request in requests))

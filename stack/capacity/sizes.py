@@ -52,6 +52,8 @@ class Sizes:
     """Setting → why it cannot be as large as it would have to be; empty if the stack takes the load."""
     settings: Settings
     """The settings with these values."""
+    collectors: int
+    """Collectors after the busiest minute: an autoscaler adds them, and removes none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +77,7 @@ def sizes(load: Load, conditions: Conditions) -> Sizes:
     sizing.size_kafka()
     sizing.size_metrics()
     settings = with_values(conditions.settings, sizing.values).model_copy(update={"load": load})
-    return Sizes(values=sizing.values, bounds=sizing.bounds, settings=settings)
+    return Sizes(values=sizing.values, bounds=sizing.bounds, settings=settings, collectors=sizing.collectors)
 
 
 @dataclass(kw_only=True)
@@ -84,6 +86,7 @@ class _Sizing:
     conditions: Conditions
     values: dict[str, Value] = field(default_factory=dict)
     bounds: dict[str, Bound] = field(default_factory=dict)
+    collectors: int = 0
 
     def __post_init__(self) -> None:
         settings = self.conditions.settings
@@ -99,12 +102,13 @@ class _Sizing:
             self.peak_spans, has_kafka=collector.sampling is not None, is_one_pass=collector.image is not None
         )
         if collector.autoscaling is None:
-            replicas = self._pods("collector", collector, peak)
+            replicas = self.collectors = self._pods("collector", collector, peak)
         else:
             largest = self._largest("collector.autoscaling.maxReplicas")
             cores = self._pod_cores("collector", collector, peak, largest - _SPARE)
             most = max(_pods(peak, cores) + _SPARE, collector.autoscaling.max_replicas)
             replicas = max(_pods(peak / self.load.peak, cores) + _SPARE, collector.replicas)
+            self.collectors = max(_pods(peak, cores), replicas)
             self.values["collector.replicas"] = replicas
             self.values["collector.autoscaling.maxReplicas"] = max(most, replicas + 1)
         self._queue("collector", collector, self.spans / replicas)

@@ -40,19 +40,21 @@ def test_the_sums_count_pods_containers_and_claims() -> None:
         "kind": "HorizontalPodAutoscaler",
         "spec": {"scaleTargetRef": {"kind": "StatefulSet", "name": "collector"}, "minReplicas": 4},
     }
-    asked = resources(
-        [
-            workload("Deployment", "gateway", 2, "1"),
-            workload("StatefulSet", "collector", None, "250m", "10Gi"),
-            scaler,
-            {"kind": "Service"},
-        ]
-    ).times(3)
+    manifests: list[Manifest] = [
+        workload("Deployment", "gateway", 2, "1"),
+        workload("StatefulSet", "collector", None, "250m", "10Gi"),
+        scaler,
+        {"kind": "Service"},
+    ]
+    asked = resources(manifests).times(3)
     assert asked.pods == 18
     assert asked.cores == pytest.approx(3 * (2 * 1.05 + 4 * 0.3))
     assert asked.memory == 3 * 6 * 1.5 * 2**30
     assert asked.volumes == 3 * 4 * 10 * 2**30
     assert asked.pods_of == {"gateway": 6, "collector": 12}
+    assert resources(manifests, autoscaled=3) == resources(manifests)
+    assert resources(manifests, autoscaled=9).pods_of == {"gateway": 2, "collector": 9}
+    assert resources(manifests, autoscaled=9).volumes == 9 * 10 * 2**30
 
 
 def planned(rate: float, prices: Prices | None = None) -> Plan:

@@ -64,8 +64,11 @@ def test_the_queue_has_room_for_an_outage_of_the_store() -> None:
 
 
 def test_an_autoscaler_has_the_peak_and_the_declared_pods_the_average() -> None:
-    values = needed(1000, peak=5, collector={"autoscaling": {"maxReplicas": 2}}).values
+    result = needed(1000, peak=5, collector={"autoscaling": {"maxReplicas": 2}})
+    values = result.values
     assert (values["collector.replicas"], values["collector.autoscaling.maxReplicas"]) == (4, 14)
+    # The peak keeps 13 busy. They stay, because the autoscaler removes none.
+    assert result.collectors == 13
 
 
 @pytest.mark.parametrize(("image", "replicas"), [(None, 6), ("registry.example.com/collector:1", 4)])
