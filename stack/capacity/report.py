@@ -15,6 +15,8 @@ from stack.capacity.simulation import Simulated
 
 _GIBIBYTE: Final = 2**30
 _MEBIBYTE: Final = 2**20
+_LEAST: Final = 0.001
+"""Smaller numbers are not written out."""
 CELLS: Final = (
     ("a cell has its own", "Kubernetes cluster, services, Kafka, Postgres, Collectors, samplers, trace store, "
      "Prometheus, Loki"),
@@ -134,17 +136,18 @@ def _rows(simulated: Simulated) -> list[tuple[str, float]]:
 
 def _needs(columns: Sequence[Column], prices: Prices | None) -> Table:
     rows: list[tuple[str, Callable[[Column], str]]] = [
-        ("traces/s, spans/s on average", lambda item: f"{_rate(item):,.0f}, {_spans(item):,.0f}"),
-        ("spans/s in the busiest minute", lambda item: f"{_spans(item) * item.load.peak:,.0f}"),
+        ("new traces/s on average", lambda item: _number(_rate(item))),
+        ("spans/s on average", lambda item: _number(_spans(item))),
+        ("spans/s in the busiest minute", lambda item: _number(_spans(item) * item.load.peak)),
         ("cells", lambda item: f"{item.cells:,}"),
         ("pods", lambda item: f"{item.resources.pods:,}"),
         ("cores", lambda item: f"{item.resources.cores:,.1f}"),
         ("memory, GiB", lambda item: f"{item.resources.memory / _GIBIBYTE:,.0f}"),
         ("volumes, GiB", lambda item: f"{item.resources.volumes / _GIBIBYTE:,.0f}"),
-        ("object storage of traces, GiB", lambda item: f"{item.object_bytes / _GIBIBYTE:,.0f}"),
-        ("into Kafka, MiB/s on average", lambda item: f"{item.kafka_bytes / _MEBIBYTE:,.1f}"),
+        ("object storage of traces, GiB", lambda item: _number(item.object_bytes / _GIBIBYTE)),
+        ("into Kafka, MiB/s on average", lambda item: _number(item.kafka_bytes / _MEBIBYTE)),
         ("partitions of a topic, in a cell", lambda item: f"{item.sizes.settings.kafka.partitions:,}"),
-        ("cores of tracing in the services", lambda item: f"{item.tracing_cores:,.2f}"),
+        ("cores of tracing in the services", lambda item: _number(item.tracing_cores)),
     ]
     if prices:
         rows.append((f"{prices.currency} a month", lambda item: f"{item.money:,.0f}"))
@@ -159,6 +162,13 @@ def _needs(columns: Sequence[Column], prices: Prices | None) -> Table:
     for name, cell in rows:
         table.add_row(name, *map(cell, columns))
     return table
+
+
+def _number(value: float) -> str:
+    """Return a number in full, or with three digits if it is small: 80,000, 57.2, 0.0571, < 0.001."""
+    if 0 < value < _LEAST:
+        return f"< {_LEAST}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _rate(column: Column) -> float:

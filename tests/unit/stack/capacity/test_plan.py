@@ -130,6 +130,15 @@ def test_the_example_of_prices_is_used() -> None:
     assert re.search(r"EUR a month +│ +\d+ │", result.stdout)
 
 
+def test_a_small_load_is_shown_with_its_digits() -> None:
+    result = wct("capacity", "plan", "--stack=prod", "--load=0.4", "--spans=3")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"new traces/s on average +│ +0.4 │ +4 │ +400 │", result.stdout)
+    assert re.search(r"spans/s on average +│ +1.2 │ +12 │ +1,200 │", result.stdout)
+    # 1,320 spans/s of 68 bytes, with those that are stored.
+    assert re.search(r"into Kafka, MiB/s on average +│ +< 0.001 │ +< 0.001 │ +0.0858 │", result.stdout)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
