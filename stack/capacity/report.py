@@ -202,7 +202,7 @@ def _ends(plan: Plan) -> Table:
     table = Table("reached by", title="Where a cell ends: the first row decides", title_justify="left")
     table.add_column("traces/s", justify="right")
     table.add_column("why")
-    table.add_column("source")
+    table.add_column("source", overflow="fold")  # addresses in full
     for end in plan.ends:
         table.add_row(end.setting, in_digits(end.traces_per_second), end.bound.reason, end.bound.source)
     return table

@@ -26,8 +26,13 @@ _SPARE: Final = 1
 """Pods that may be lost or replaced in the busiest minute."""
 _MEBIBYTE: Final = 2**20
 _SETTINGS: Final = "docs/settings.md"
-_LIMITS: Final = "limits.podCores of the provider's file"
-EBS: Final = "https://docs.aws.amazon.com/ebs/latest/userguide/general-purpose.html"
+_GP3: Final = "a gp3 volume of AWS: https://docs.aws.amazon.com/ebs/latest/userguide/general-purpose.html"
+_DEFAULTS: Final = {
+    "pod_cores": "half of a node of 16 cores",
+    "volume": _GP3,
+    "volume_mebibytes_per_second": _GP3,
+}
+"""Limit of the provider → what its default is."""
 
 Number = TypeVar("Number", int, float)
 Value = int | str
@@ -153,7 +158,8 @@ class _Sizing:
         throughput = self.conditions.limits.volume_mebibytes_per_second
         if self.costs.broker_bytes(peak) > throughput * _MEBIBYTE:
             self.bounds["kafka.brokers"] = Bound(
-                reason=f"each of the brokers writes all spans, and a volume takes {throughput} MiB/s", source=EBS
+                reason=f"each of the brokers writes all spans, and a volume takes {throughput} MiB/s",
+                source=source_of("volume_mebibytes_per_second", self.conditions.limits),
             )
 
     def size_trace_store(self) -> None:
@@ -190,8 +196,10 @@ class _Sizing:
         pod = _doubled(declared, lambda value: _pods(cores, value) <= pods)
         if pod > limits.pod_cores:
             self.bounds[f"{name}.cpu"] = Bound(
-                reason=f"{pods} x {limits.pod_cores} cores are too few",
-                source=_LIMITS,
+                reason=f"{pods} pods of {limits.pod_cores} cores are too few"
+                if pods > 1
+                else f"one pod needs more than {limits.pod_cores} cores",
+                source=source_of("pod_cores", limits),
             )
             pod = max(declared, float(limits.pod_cores))
         memory = quantity_bytes(size.memory)
@@ -210,7 +218,8 @@ class _Sizing:
         volume = _doubled(quantity_bytes(declared), lambda value: value >= needed)
         largest = self.conditions.limits.volume
         if volume > quantity_bytes(largest):
-            self.bounds[name] = Bound(reason=f"the largest volume has {largest}", source=EBS)
+            source = source_of("volume", self.conditions.limits)
+            self.bounds[name] = Bound(reason=f"the largest volume has {largest}", source=source)
             volume = quantity_bytes(largest)
         self.values[name] = _quantity(volume)
 
@@ -235,6 +244,19 @@ class _Sizing:
         *section, name = setting.split(".")
         (largest,) = (item.le for item in fields_at(section)[name].metadata if hasattr(item, "le"))
         return int(largest)
+
+
+def source_of(limit: str, limits: Limits) -> str:
+    """Return where a limit comes from: the provider's file, or the default.
+
+    Args:
+        limit: its field.
+        limits: of the provider.
+    """
+    name = f"limits.{type(limits).model_fields[limit].alias}"
+    if limit in limits.model_fields_set:
+        return f"{name} of the provider's file"
+    return f"default of {name}, {_DEFAULTS[limit]}"
 
 
 def with_values(settings: Settings, values: Mapping[str, Value]) -> Settings:

@@ -115,6 +115,18 @@ def test_a_broker_writes_no_more_than_its_volume_takes() -> None:
     assert bound.reason == "each of the brokers writes all spans, and a volume takes 1 MiB/s"
 
 
+def test_a_limit_says_where_it_comes_from() -> None:
+    rate = 1e6
+    default = needed(rate, traces={"backend": "jaeger"}).bounds
+    assert default["traces.cpu"].reason == "one pod needs more than 8 cores"
+    assert default["traces.cpu"].source == "default of limits.podCores, half of a node of 16 cores"
+    assert default["traces.volume"].source.startswith("default of limits.volume, a gp3 volume of AWS: https://")
+    bounds = needed(rate, limits=Limits(pod_cores=1, volume="1Ti"), traces={"backend": "jaeger"}).bounds
+    assert bounds["collector.cpu"].reason == "49 pods of 1 cores are too few"
+    assert bounds["collector.cpu"].source == "limits.podCores of the provider's file"
+    assert bounds["traces.volume"].source == "limits.volume of the provider's file"
+
+
 def test_a_single_store_has_the_volume_for_the_retention() -> None:
     # 1 trace/s x 10 spans x 1,000 bytes x 336 h = 11.3 GiB; doubled from 10 GiB.
     values = needed(1, traces={"backend": "jaeger"}).values
