@@ -18,6 +18,8 @@ from stack.settings import ROOT
 FILE: Final = Path(__file__).with_name("figures.yaml")
 _HEAD: Final = "# Written by the benchmarks with `--record`; see docs/capacity.md. Do not edit.\n"
 _DIGITS: Final = 4
+_LEAST: Final = 0.001
+"""Smaller numbers are not written out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,3 +154,10 @@ def in_digits(value: float) -> str:
     """Return a number with three digits: 37,000, 44.2, 0.0275."""
     rounded = float(f"{value:.3g}")
     return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:.3g}"
+
+
+def in_full(value: float) -> str:
+    """Return a number in full, or with three digits if it is small: 80,000, 57.2, 0.0571, < 0.001."""
+    if 0 < value < _LEAST:
+        return f"< {_LEAST}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

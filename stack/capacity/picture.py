@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 from xml.sax.saxutils import escape
 
+from stack.capacity.figures import in_full
 from stack.capacity.simulation import Depths, Result, Simulated
 
 _WIDTH, _HEIGHT = 760, 120
@@ -21,7 +22,8 @@ _PLACES: Final[Sequence[tuple[str, Callable[[Depths], float]]]] = (
 
 def picture_of(simulated: Simulated) -> str:
     """Return the picture of a simulation."""
-    title = f"{simulated.load.traces_per_second:,.0f} traces/s in {simulated.cells:,} cells: one of them"
+    rate, cells = simulated.load.traces_per_second, simulated.cells
+    title = f"{in_full(rate)} traces/s in {in_cells(cells)}{': one of them' if cells > 1 else ''}"
     return draw(simulated.result, simulated.outage_seconds, title)
 
 
@@ -70,6 +72,11 @@ def _panel(name: str, depths: Sequence[float], outage_seconds: float) -> str:
             f'<text x="{right}" y="{bottom + 14}" text-anchor="end">{seconds:,} s</text>',
         ]
     )
+
+
+def in_cells(count: int) -> str:
+    """Return a number of cells: 1 cell, 194 cells."""
+    return "1 cell" if count == 1 else f"{count:,} cells"
 
 
 def in_units(spans: float) -> str:

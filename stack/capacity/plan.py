@@ -57,6 +57,7 @@ class Threshold:
     setting: str
     declared: Value
     traces_per_second: float
+    """0 if it needs another value for any load, such as a Collector that may be lost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +176,7 @@ def _thresholds(sizes_for: Callable[[float], Sizes], settings: Settings, largest
         def is_other(rate: float, setting: str = setting, declared: Value = declared) -> bool:
             return sizes_for(rate).values[setting] != declared
 
-        load = _last_without(is_other)
+        load = 0.0 if is_other(_LEAST) else _last_without(is_other)
         thresholds.append(Threshold(setting=setting, declared=declared, traces_per_second=load))
     return sorted(thresholds, key=lambda threshold: threshold.traces_per_second)
 

@@ -7,16 +7,20 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from stack.capacity.figures import QUANTITIES, Figures, in_digits
-from stack.capacity.picture import in_units
+from stack.capacity.figures import QUANTITIES, Figures, in_digits, in_full
+from stack.capacity.picture import in_cells, in_units
 from stack.capacity.plan import Column, Plan
 from stack.capacity.provider import Prices
 from stack.capacity.simulation import Simulated
 
 _GIBIBYTE: Final = 2**30
 _MEBIBYTE: Final = 2**20
-_LEAST: Final = 0.001
-"""Smaller numbers are not written out."""
+_COMPONENTS: Final = {
+    "collector": "Collectors and samplers",
+    "queue": "Kafka",
+    "trace-store": "the trace store",
+}
+"""Label of the pods → what is shown."""
 CELLS: Final = (
     ("a cell has its own", "Kubernetes cluster, services, Kafka, Postgres, Collectors, samplers, trace store, "
      "Prometheus, Loki"),
@@ -110,7 +114,7 @@ def simulation_document(simulated: Simulated) -> dict[str, Any]:
 def _title(simulated: Simulated) -> str:
     return (
         f"The store takes nothing for {simulated.outage_seconds:,.0f} s at "
-        f"{simulated.load.traces_per_second:,.0f} traces/s in {simulated.cells:,} cells"
+        f"{in_full(simulated.load.traces_per_second)} traces/s in {in_cells(simulated.cells)}"
     )
 
 
@@ -136,24 +140,24 @@ def _rows(simulated: Simulated) -> list[tuple[str, float]]:
 
 def _needs(columns: Sequence[Column], prices: Prices | None) -> Table:
     rows: list[tuple[str, Callable[[Column], str]]] = [
-        ("new traces/s on average", lambda item: _number(_rate(item))),
-        ("spans/s on average", lambda item: _number(_spans(item))),
-        ("spans/s in the busiest minute", lambda item: _number(_spans(item) * item.load.peak)),
+        ("new traces/s on average", lambda item: in_full(_rate(item))),
+        ("spans/s on average", lambda item: in_full(_spans(item))),
+        ("spans/s in the busiest minute", lambda item: in_full(_spans(item) * item.load.peak)),
         ("cells", lambda item: f"{item.cells:,}"),
         ("pods", lambda item: f"{item.resources.pods:,}"),
         ("cores", lambda item: f"{item.resources.cores:,.1f}"),
         ("memory, GiB", lambda item: f"{item.resources.memory / _GIBIBYTE:,.0f}"),
         ("volumes, GiB", lambda item: f"{item.resources.volumes / _GIBIBYTE:,.0f}"),
-        ("object storage of traces, GiB", lambda item: _number(item.object_bytes / _GIBIBYTE)),
-        ("into Kafka, MiB/s on average", lambda item: _number(item.kafka_bytes / _MEBIBYTE)),
+        ("object storage of traces, GiB", lambda item: in_full(item.object_bytes / _GIBIBYTE)),
+        ("into Kafka, MiB/s on average", lambda item: in_full(item.kafka_bytes / _MEBIBYTE)),
         ("partitions of a topic, in a cell", lambda item: f"{item.sizes.settings.kafka.partitions:,}"),
-        ("cores of tracing in the services", lambda item: _number(item.tracing_cores)),
+        ("cores of tracing in the services", lambda item: in_full(item.tracing_cores)),
     ]
     if prices:
         rows.append((f"{prices.currency} a month", lambda item: f"{item.money:,.0f}"))
     rows += [
-        (f"pods: {name}", lambda item, name=name: f"{item.resources.pods_of.get(name, 0):,}")  # type: ignore[misc]
-        for name in ("collector", "queue", "trace-store")
+        (f"pods of {title}", lambda item, name=name: f"{item.resources.pods_of.get(name, 0):,}")  # type: ignore[misc]
+        for name, title in _COMPONENTS.items()
     ]
     table = Table("", title="What the load needs", title_justify="left")
     for column in columns:
@@ -162,13 +166,6 @@ def _needs(columns: Sequence[Column], prices: Prices | None) -> Table:
     for name, cell in rows:
         table.add_row(name, *map(cell, columns))
     return table
-
-
-def _number(value: float) -> str:
-    """Return a number in full, or with three digits if it is small: 80,000, 57.2, 0.0571, < 0.001."""
-    if 0 < value < _LEAST:
-        return f"< {_LEAST}"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _rate(column: Column) -> float:
@@ -182,13 +179,13 @@ def _spans(column: Column) -> float:
 def _settings(plan: Plan) -> Table:
     table = Table(
         "setting",
-        title="Settings of a cell that change; the last columns: at traces/s, in so many cells",
+        title="Settings of a cell that change, from which load, and to what",
         title_justify="left",
     )
     for heading in (
         "stack file",
-        "enough up to, traces/s",
-        *(f"at {_rate(item):,.0f} / {item.cells}" for item in plan.columns),
+        "enough up to,\ntraces/s of a cell",
+        *(f"{in_full(_rate(item))} traces/s,\n{in_cells(item.cells)}" for item in plan.columns),
     ):
         table.add_column(heading, justify="right")
     for threshold in plan.thresholds:

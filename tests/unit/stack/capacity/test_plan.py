@@ -76,6 +76,8 @@ def test_a_cell_ends_where_its_first_size_cannot_grow() -> None:
     assert [column.cells for column in result.columns] == [1, 2, 141]
     (jaeger,) = (item for item in result.thresholds if item.setting == "traces.volume")
     assert jaeger.declared == "10Gi"
+    # A stack of one Collector needs another one for any load.
+    assert [item.traces_per_second for item in result.thresholds if item.setting == "collector.replicas"] == [0.0]
     assert jaeger.traces_per_second == pytest.approx(10 * 2**30 / (10_000 * 336 * 3600), rel=0.002)
 
 
@@ -135,6 +137,8 @@ def test_a_small_load_is_shown_with_its_digits() -> None:
     assert result.exit_code == 0, result.output
     assert re.search(r"new traces/s on average +│ +0.4 │ +4 │ +400 │", result.stdout)
     assert re.search(r"spans/s on average +│ +1.2 │ +12 │ +1,200 │", result.stdout)
+    assert re.search(r"0.4 traces/s, ┃ +4 traces/s, ┃ +400 traces/s, ┃", result.stdout)
+    assert re.search(r"pods of Collectors and samplers +│ +6 │", result.stdout)
     # 1,320 spans/s of 68 bytes, with those that are stored.
     assert re.search(r"into Kafka, MiB/s on average +│ +< 0.001 │ +< 0.001 │ +0.0858 │", result.stdout)
 
@@ -199,7 +203,8 @@ def test_a_simulation_has_the_sizes_of_the_plan_and_a_picture(tmp_path: Path) ->
 
 
 def test_a_simulation_is_printed_for_people() -> None:
-    result = wct("capacity", "simulate", "--stack=dev", "--load=1", "--outage=0.1")
+    result = wct("capacity", "simulate", "--stack=dev", "--load=0.5", "--outage=0.1")
     assert result.exit_code == 0, result.output
+    assert "takes nothing for 360 s at 0.5 traces/s in 1 cell " in result.stdout
     assert "Nothing waits " in result.stdout
     assert "Kafka" not in result.stdout
