@@ -1,12 +1,15 @@
 """Commands about the sizes of a stack."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from cli.group import Command, LazyGroup
 from cli.options import AMOUNT, COUNT, Amount, F, StackName, as_json, console, file_option
+
+LONGEST_OUTAGE_HOURS: Final = 168
+"""A week. A simulation takes a step for each second."""
 
 
 @click.group(
@@ -32,7 +35,7 @@ def load_options(command: F) -> F:
             click.option(
                 "--outage",
                 "outage_hours",
-                type=AMOUNT,
+                type=Amount(min=0, min_open=True, max=LONGEST_OUTAGE_HOURS),
                 default=1,
                 metavar="HOURS",
                 help="How long a store is unavailable (1).",

@@ -91,7 +91,7 @@ def show_simulation(simulated: Simulated, console: Console) -> None:
     console.print(table)
     result, hottest = simulated.result, max(simulated.model.shares, default=0) * len(simulated.model.shares)
     if result.recovery_seconds is None:
-        console.print("[bold red]Spans still wait at the end of the simulation.[/]")
+        console.print("[bold red]Spans still wait a day after the end of the outage.[/]")
     else:
         console.print(f"Nothing waits {result.recovery_seconds:,.0f} s after the end of the outage.")
     if simulated.model.shares:

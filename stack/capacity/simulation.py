@@ -160,7 +160,7 @@ def simulate(model: Model, *, outage_seconds: float, limit_seconds: float = 86_4
     Args:
         model: of the cell.
         outage_seconds: how long the store takes nothing.
-        limit_seconds: after which the simulation ends although spans still wait.
+        limit_seconds: after the outage, when the simulation ends although spans still wait.
     """
     senders = collectors = lost = 0.0
     partitions = [0.0] * len(model.shares)
@@ -196,7 +196,7 @@ def simulate(model: Model, *, outage_seconds: float, limit_seconds: float = 86_4
         if time > outage_seconds and depths[-1].waiting <= _places(model) * model.arriving * _STEP + _EMPTY:
             recovery = time - outage_seconds
             break
-        if time >= limit_seconds:
+        if time >= outage_seconds + limit_seconds:
             break
     return Result(depths=depths, lost=lost, recovery_seconds=recovery)
 

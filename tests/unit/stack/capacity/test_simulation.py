@@ -50,7 +50,12 @@ def test_a_store_that_takes_no_more_than_arrives_never_catches_up() -> None:
     result = simulate(replace(DIRECT, store_rate=800), outage_seconds=10, limit_seconds=1000)
     assert result.recovery_seconds is None
     assert result.depths[-1].collectors == pytest.approx(8000, abs=800)
-    assert len(result.depths) == 1000
+    assert len(result.depths) == 1010
+
+
+def test_the_time_to_catch_up_begins_after_the_outage() -> None:
+    result = simulate(replace(DIRECT, store_rate=1600), outage_seconds=100, limit_seconds=110)
+    assert recovery(result) == pytest.approx(100, abs=2)
 
 
 def test_a_full_queue_leaves_spans_at_the_senders() -> None:
@@ -80,7 +85,7 @@ def test_kafka_deletes_what_a_full_partition_has_no_room_for() -> None:
 def test_a_hot_partition_is_read_by_one_sampler_alone() -> None:
     # The first partition gets 700 spans/s more than the others; its sampler reads 600 in all.
     model = replace(SAMPLED, shares=[0.7, 0.1, 0.1, 0.1], sampler_rate=600)
-    result = simulate(model, outage_seconds=20, limit_seconds=100)
+    result = simulate(model, outage_seconds=20, limit_seconds=80)
     # It reads partitions 0 and 2, with 800 spans/s; 200 of them more wait each second.
     assert result.recovery_seconds is None
     assert result.depths[-1].kafka == pytest.approx(100 * 200, rel=0.05)
@@ -88,7 +93,7 @@ def test_a_hot_partition_is_read_by_one_sampler_alone() -> None:
 
 
 def test_no_span_appears_or_vanishes() -> None:
-    result = simulate(replace(SAMPLED, stored=1, store_rate=0), outage_seconds=300, limit_seconds=300)
+    result = simulate(replace(SAMPLED, stored=1, store_rate=0), outage_seconds=300, limit_seconds=0)
     assert result.depths[-1].waiting + result.lost == pytest.approx(300 * SAMPLED.arriving)
 
 
