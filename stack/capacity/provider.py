@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from contracts.errors import UserError
 from contracts.section import Quantity, Section
 
-Price = Annotated[float, Field(ge=0, le=1e9)]
+Price = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 
 
 class Prices(Section):
@@ -63,6 +63,8 @@ def load_provider(file: Path | None) -> Provider:
     # ValueError and RecursionError come from PyYAML too: for a number that is none, and for lists inside each other.
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"{file}: the prices cannot be read: {error}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: these prices cannot be used: the file has no key `prices` or `limits`")
     try:
         return Provider.model_validate(content, by_alias=True, by_name=False)
     except ValidationError as error:
