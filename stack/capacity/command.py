@@ -109,6 +109,7 @@ def show_simulation(
     """
     simulated = simulation_of(request, skew=skew, seed=seed, is_at_peak=is_at_peak)
     if picture:
+        picture.parent.mkdir(parents=True, exist_ok=True)
         picture.write_text(picture_of(simulated))
     if as_json:
         print(json.dumps(report.simulation_document(simulated), indent=1))

@@ -162,12 +162,13 @@ def test_a_load_that_cannot_be_planned_for_is_refused(options: tuple[str, ...], 
     ("text", "message"),
     [
         ("prices: {currency: EUR}", "prices.core"),
-        ("prices: {core: .inf}", "prices.core: Input should be less than or equal to 1000000000"),
+        ("prices: {core: .inf}", "prices.core: Input should be "),
         ("prices: {core: .nan}", "prices.core: "),
         ("prices: {currency: '[/b]'}", "prices.currency: "),
         ('prices: {currency: "\\e[31m"}', "prices.currency: "),
         ("limits: [", "cannot be read"),
         ("a: 1", "a: "),
+        ("- 1", "the file has no key `prices` or `limits`"),
         ("prices: {core: !!float x}", "the prices cannot be read: could not convert"),
         ("[" * 5000, "the prices cannot be read: maximum recursion depth exceeded"),
     ],
@@ -189,7 +190,7 @@ def test_limits_in_which_nothing_fits_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_simulation_has_the_sizes_of_the_plan_and_a_picture(tmp_path: Path) -> None:
-    picture = tmp_path / "queues.svg"
+    picture = tmp_path / "new folder" / "queues.svg"
     options = ("--stack=prod", "--load=1000000", "--outage=0.1", "--skew=0.5", "--picture", str(picture))
     result = wct("capacity", "simulate", *options, "--json")
     assert result.exit_code == 0, result.output
