@@ -10,7 +10,6 @@ from click.shell_completion import CompletionItem
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 LOCAL: Final = "local"
-COUNT: Final = click.IntRange(min=1)
 MAX_AMOUNT: Final = 10_000_000
 """In s about 115 days; the functions that wait take no number without a limit."""
 
@@ -23,6 +22,8 @@ F = Callable[..., Any]
 class Amount(click.FloatRange):
     """A number of seconds, minutes or events per second. `nan` and `inf` are refused: a wait would not end."""
 
+    name = "number"
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         amount = float(super().convert(value, param, ctx))
         if not amount <= MAX_AMOUNT:  # no comparison with `nan` is true
@@ -30,6 +31,13 @@ class Amount(click.FloatRange):
         return amount
 
 
+class Count(click.IntRange):
+    """A number of things."""
+
+    name = "whole number"
+
+
+COUNT: Final = Count(min=1)
 AMOUNT: Final = Amount(min=0, min_open=True)
 
 

@@ -24,6 +24,13 @@ def test_the_help_of_a_command_names_the_stacks(command: str, default: str) -> N
     assert f"STACK is one of {', '.join(stack_names())}{default}.\n" in wct(command, "--help").output
 
 
+@pytest.mark.parametrize(("option", "kind"), [("--load=1k", "number"), ("--spans=1.5", "whole number")])
+def test_a_text_that_is_no_number_is_refused_in_plain_words(option: str, kind: str) -> None:
+    result = wct("capacity", "plan", option)
+    assert result.exit_code == 2
+    assert result.output.endswith(f"is not a valid {kind}.\n")
+
+
 def test_a_command_without_its_group_is_answered_with_the_whole_name() -> None:
     result = wct("chaos", "--spans=100")
     assert result.exit_code == 2
