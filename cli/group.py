@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from cli.options import LOCAL, ROOT, StackName, stack_names
+from cli.options import ROOT, StackName, stack_names
 from contracts.errors import UserError
 from stack.kubernetes.failures import cluster_problem
 
@@ -76,7 +76,7 @@ class Command(click.Command):
         """Write which stacks there are, if the command takes one, and the one that it takes without the argument."""
         for parameter in self.params:
             if isinstance(parameter.type, StackName):
-                default = "" if parameter.required else f" (default: {LOCAL})"
+                default = "" if parameter.required else f" (default: {parameter.default})"
                 formatter.write_paragraph()
                 formatter.write_text(f"STACK is one of {', '.join(stack_names())}{default}.")
         super().format_epilog(ctx, formatter)

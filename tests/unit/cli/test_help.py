@@ -19,9 +19,12 @@ def test_every_command_is_listed() -> None:
     assert [name for name in COMMANDS if f"\n  {name} " not in output] == []
 
 
-@pytest.mark.parametrize(("command", "default"), [("config", " (default: local)"), ("destroy", "")])
-def test_the_help_of_a_command_names_the_stacks(command: str, default: str) -> None:
-    assert f"STACK is one of {', '.join(stack_names())}{default}.\n" in wct(command, "--help").output
+@pytest.mark.parametrize(
+    ("command", "default"),
+    [(("config",), " (default: local)"), (("destroy",), ""), (("capacity", "plan"), " (default: prod)")],
+)
+def test_the_help_of_a_command_names_the_stacks(command: tuple[str, ...], default: str) -> None:
+    assert f"STACK is one of {', '.join(stack_names())}{default}.\n" in wct(*command, "--help").output
 
 
 @pytest.mark.parametrize(("option", "kind"), [("--load=1k", "number"), ("--spans=1.5", "whole number")])
