@@ -8,6 +8,7 @@ import os
 import shlex
 import shutil
 import sysconfig
+import tempfile
 from pathlib import Path
 
 from setuptools import Extension, setup  # type: ignore[import-untyped]
@@ -27,5 +28,11 @@ _NATIVE = Extension(
     optional=True,
 )
 
-# The name keeps this file, which is in the folder of the package, out of the wheel.
-setup(script_name="setup.py", ext_modules=[_NATIVE] if _can_compile() else [])
+# A folder `build` next to the sources would be taken for a part of them, and keep what the sources have no more.
+with tempfile.TemporaryDirectory() as folder:
+    # The name keeps this file, which is in the folder of the package, out of the wheel.
+    setup(
+        script_name="setup.py",
+        ext_modules=[_NATIVE] if _can_compile() else [],
+        options={"build": {"build_base": folder}},
+    )

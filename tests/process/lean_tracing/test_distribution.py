@@ -47,7 +47,7 @@ _PURE, _COMPILED, _FAILED = "without a compiler", "with a compiler", "with a com
 
 @pytest.fixture(scope="module", params=[_PURE, _COMPILED, _FAILED])
 def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """How, and the wheel; built from a copy, because a build writes into the folder."""
+    """How, and the wheel; built from a copy, because a build writes `*.egg-info` into the folder."""
     folder = tmp_path_factory.mktemp("wheel")
     environment = dict(os.environ)
     if request.param == _PURE:
@@ -63,6 +63,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     shutil.copytree(_ROOT / "lean_tracing", source, ignore=shutil.ignore_patterns("__pycache__"))
     command = ("-m", "pip", "wheel", "--quiet", "--no-deps", f"--wheel-dir={folder}", str(source))
     _run(sys.executable, *command, env=environment)
+    assert not (source / "build").exists()
     (wheel,) = folder.glob("*.whl")
     return request.param, wheel
 
