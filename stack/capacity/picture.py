@@ -9,6 +9,8 @@ from stack.capacity.simulation import Depths, Result, Simulated
 
 _WIDTH, _HEIGHT = 760, 120
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 26, 20
+_LABEL: Final = 64
+"""Width of the last label of the time, and half of the one of the outage; they would cover each other."""
 _POINTS: Final = 380
 """Points of a curve, at most."""
 _PLACES: Final[Sequence[tuple[str, Callable[[Depths], float]]]] = (
@@ -58,6 +60,7 @@ def _panel(name: str, depths: Sequence[float], outage_seconds: float) -> str:
     def y(depth: float) -> float:
         return bottom - (bottom - _TOP) * depth / max(most, 1.0)
 
+    middle = min(x(outage_seconds), right - _LABEL)
     every = max(1, seconds // _POINTS)
     curve = " ".join(f"{x(second):.1f},{y(depths[second]):.1f}" for second in range(0, seconds, every))
     return "".join(
@@ -68,7 +71,7 @@ def _panel(name: str, depths: Sequence[float], outage_seconds: float) -> str:
             f'<text x="{_LEFT - 6}" y="{_TOP + 8}" text-anchor="end">{in_units(most)}</text>',
             f'<path d="M{_LEFT} {bottom}H{right}" stroke="#999"/>',
             f'<polyline points="{curve}" fill="none" stroke="#1f60c4" stroke-width="1.5"/>',
-            f'<text x="{x(outage_seconds):.1f}" y="{bottom + 14}" text-anchor="middle">{outage_seconds:,.0f} s</text>',
+            f'<text x="{middle:.1f}" y="{bottom + 14}" text-anchor="middle">{outage_seconds:,.0f} s</text>',
             f'<text x="{right}" y="{bottom + 14}" text-anchor="end">{seconds:,} s</text>',
         ]
     )

@@ -1,9 +1,11 @@
 """The model of the queues, compared with what is computed by hand, and with an outage that was measured."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
+from stack.capacity.picture import draw
 from stack.capacity.simulation import Model, Result, shares, simulate
 
 DIRECT = Model(
@@ -105,3 +107,11 @@ def test_shares_add_up_and_depend_on_the_seed() -> None:
     # The first key alone has 1 / (1 + 1/2 + … + 1/20,000) = 0.095 of the spans.
     assert max(uneven) > 0.095
     assert shares(32, 1, seed=1) == uneven != shares(32, 1, seed=2)
+
+
+def test_labels_of_a_short_recovery_do_not_cover_each_other() -> None:
+    result = simulate(replace(DIRECT, store_rate=80_000), outage_seconds=100)
+    assert recovery(result) < 5
+    labels = re.findall(r'<text x="([\d.]+)"[^>]*>([\d,]+ s)<', draw(result, 100, "title"))
+    (outage, _), (end, _) = labels[:2]
+    assert float(end) - float(outage) == 64
