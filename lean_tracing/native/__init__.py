@@ -32,10 +32,25 @@ _MOST_TOKENS: Final = 64
 def load() -> ModuleType | None:
     """The compiled module, ready for use; None if there is none, or if it does not fit the installed libraries."""
     try:
-        module = importlib.import_module(MODULE)
-        configure(module)
+        return _configured()
     except (ImportError, TypeError, ValueError):
         return None
+
+
+def problem() -> str | None:
+    """Why `load` gives no module; None if it gives one."""
+    try:
+        _configured()
+    except ModuleNotFoundError:
+        return "it is not compiled for this Python"
+    except (ImportError, TypeError, ValueError) as error:
+        return f"it does not fit: {error}"
+    return None
+
+
+def _configured() -> ModuleType:
+    module = importlib.import_module(MODULE)
+    configure(module)
     return module
 
 

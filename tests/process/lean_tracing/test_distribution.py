@@ -106,5 +106,15 @@ def test_the_wheel_traces_in_an_empty_environment(built: tuple[str, Path], recei
     variables = {"OTEL_SERVICE_NAME": "installed", "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint}
     printed = _run(python, "-c", _PROGRAM, ",".join(_OF_EXTRAS), cwd=tmp_path, env=variables)
     assert printed.split() == [VERSION, "Apache-2.0", "native" if how == _COMPILED else "python"]
-    assert "  TRACING_SAMPLING_RATE " in _run(python, "-m", "lean_tracing", cwd=tmp_path)
+    usage = _run(python, "-m", "lean_tracing", cwd=tmp_path)
+    assert "  TRACING_SAMPLING_RATE " in usage
+    assert usage.endswith(
+        "Native part: used.\n"
+        if how == _COMPILED
+        else "Native part: not used: it is not compiled for this Python; the same functions in Python are used.\n"
+    )
+    switched_off = _run(python, "-m", "lean_tracing", cwd=tmp_path, env={"TRACING_NATIVE": "false"})
+    assert switched_off.endswith("Native part: not used: TRACING_NATIVE=false switches it off.\n")
+    wrong = _run(python, "-m", "lean_tracing", cwd=tmp_path, env={"TRACING_NATIVE": "maybe"})
+    assert "Native part: unknown, tracing does not start: TRACING_NATIVE='maybe' is not valid" in wrong
     assert [span.name for span in receiver.spans()] == ["from the wheel"]
