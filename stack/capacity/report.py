@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from rich.console import Console
+from rich.table import Column as TableColumn
 from rich.table import Table
 
 from stack.capacity.figures import QUANTITIES, Figures, in_digits, in_full
@@ -178,14 +179,15 @@ def _spans(column: Column) -> float:
 
 def _settings(plan: Plan) -> Table:
     table = Table(
-        "setting",
+        TableColumn("setting", overflow="fold"),
         title="Settings of a cell that change, from which load, and to what",
         title_justify="left",
     )
     for heading in (
-        "stack file",
-        "enough up to,\ntraces/s of a cell",
-        *(f"{in_full(_rate(item))} traces/s,\n{in_cells(item.cells)}" for item in plan.columns),
+        # Narrow, so that names of settings have room in a terminal of 80 columns.
+        "stack\nfile",
+        "enough\nup to\ntraces/s",
+        *(f"{in_full(_rate(item))}\ntraces/s\n{in_cells(item.cells)}" for item in plan.columns),
     ):
         table.add_column(heading, justify="right")
     for threshold in plan.thresholds:
@@ -196,7 +198,7 @@ def _settings(plan: Plan) -> Table:
 
 
 def _ends(plan: Plan) -> Table:
-    table = Table("reached by", title="Where a cell ends: the first row decides", title_justify="left")
+    table = Table(TableColumn("reached by", overflow="fold"), title="Where a cell ends: the first row decides", title_justify="left")
     table.add_column("traces/s", justify="right")
     table.add_column("why")
     table.add_column("source", overflow="fold")  # addresses in full
@@ -206,7 +208,7 @@ def _ends(plan: Plan) -> Table:
 
 
 def _texts(title: str, rows: Sequence[tuple[str, str]]) -> Table:
-    table = Table("", "", title=title, title_justify="left", show_header=False)
+    table = Table("", TableColumn(overflow="fold"), title=title, title_justify="left", show_header=False)
     for row in rows:
         table.add_row(*row)
     return table

@@ -1,16 +1,20 @@
 """A plan: its cells, the loads from which a setting changes, its sums, its money, and the command."""
 
+import io
 import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from rich.console import Console
 
 from contracts.metadata import Manifest
 from stack.capacity.plan import Plan, changed_config, plan, value_of
 from stack.capacity.provider import Limits, Prices
+from stack.capacity.report import show
 from stack.capacity.resources import resources
 from stack.capacity.sizes import Conditions, Value
 from stack.settings import ROOT, effective_config, load, parse, sizing
@@ -57,9 +61,9 @@ def test_the_sums_count_pods_containers_and_claims() -> None:
     assert resources(manifests, autoscaled=9).volumes == 9 * 10 * 2**30
 
 
-def planned(rate: float, prices: Prices | None = None) -> Plan:
+def planned(rate: float, prices: Prices | None = None, **sections: Any) -> Plan:
     """A plan of a stack with one Jaeger, whose volume ends at 80 GiB; a pod for each 100 cores' worth of Collectors."""
-    settings = parse(config(traces={"backend": "jaeger"}), "test")
+    settings = parse(config(**{"traces": {"backend": "jaeger"}, **sections}), "test")
 
     def render(values: Mapping[str, Value], of_cell: Load) -> list[Manifest]:
         return [workload("StatefulSet", "collector", int(values["collector.replicas"]), "150m", "10Gi")]
@@ -132,12 +136,20 @@ def test_the_example_of_prices_is_used() -> None:
     assert re.search(r"EUR a month +│ +\d+ │", result.stdout)
 
 
+def test_names_of_settings_are_whole_in_a_narrow_terminal() -> None:
+    console = Console(width=80, file=io.StringIO(), record=True)
+    show(planned(1, collector={"sampling": {"ratio": 0.1}}), FIGURES, console, None)
+    text = console.export_text()
+    assert "│ collector.sampling." in text
+    assert "…" not in text
+
+
 def test_a_small_load_is_shown_with_its_digits() -> None:
     result = wct("capacity", "plan", "--stack=prod", "--load=0.4", "--spans=3")
     assert result.exit_code == 0, result.output
     assert re.search(r"new traces/s on average +│ +0.4 │ +4 │ +400 │", result.stdout)
     assert re.search(r"spans/s on average +│ +1.2 │ +12 │ +1,200 │", result.stdout)
-    assert re.search(r"0.4 traces/s, ┃ +4 traces/s, ┃ +400 traces/s, ┃", result.stdout)
+    assert re.search(r"┃ +0.4 ┃ +4 ┃ +400 ┃", result.stdout)
     assert re.search(r"pods of Collectors and samplers +│ +6 │", result.stdout)
     # 1,320 spans/s of 68 bytes, with those that are stored.
     assert re.search(r"into Kafka, MiB/s on average +│ +< 0.001 │ +< 0.001 │ +0.0858 │", result.stdout)
