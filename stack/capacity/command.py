@@ -16,7 +16,7 @@ from contracts.section import Retention
 from stack.capacity import report
 from stack.capacity.figures import load as load_figures
 from stack.capacity.picture import picture_of
-from stack.capacity.plan import cell_of, changed_config, plan
+from stack.capacity.plan import Plan, cell_of, changed_config, plan
 from stack.capacity.provider import Provider, load_provider
 from stack.capacity.simulation import Simulated, model_of, simulate
 from stack.capacity.sizes import Conditions, Value, with_values
@@ -64,8 +64,23 @@ def show_plan(console: Console, request: Request, *, as_json: bool) -> None:
         SettingsError: the stack does not exist, or a value cannot be used.
         UserError: a figure has not been measured, or the file of prices cannot be used.
     """
+    made, inputs = _plan_of(request)
+    figures, prices = inputs.conditions.figures, inputs.provider.prices
+    if as_json:
+        print(json.dumps(report.document(made, figures, prices), indent=1))
+    else:
+        report.show(made, figures, console, prices)
+
+
+def needs_of(request: Request) -> list[tuple[str, ...]]:
+    """Return the first table of a plan: a row for each quantity, with its name and a text for each load."""
+    made, inputs = _plan_of(request)
+    return report.needs(made.columns, inputs.provider.prices)
+
+
+def _plan_of(request: Request) -> tuple[Plan, _Inputs]:
     inputs = _inputs(request)
-    settings, prices = inputs.conditions.settings, inputs.provider.prices
+    settings = inputs.conditions.settings
     secrets = {f"{PROJECT}:{key}": f"${{{key}}}" for key in needed_secrets(settings) if key in secret_keys.ALL}
 
     def render(values: Mapping[str, Value], of_cell: Load) -> list[Manifest]:
@@ -74,12 +89,7 @@ def show_plan(console: Console, request: Request, *, as_json: bool) -> None:
         parse(planned, f"the plan for {of_cell.traces_per_second:g} traces/s")
         return record(request.stack, planned | secrets).manifests
 
-    made = plan(inputs.load, inputs.conditions, render, prices)
-    figures = inputs.conditions.figures
-    if as_json:
-        print(json.dumps(report.document(made, figures, prices), indent=1))
-    else:
-        report.show(made, figures, console, prices)
+    return plan(inputs.load, inputs.conditions, render, inputs.provider.prices), inputs
 
 
 def show_simulation(

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from stack.capacity.command import Request, simulation_of
+from stack.capacity.command import Request, needs_of, simulation_of
 from stack.capacity.figures import QUANTITIES, Figures, in_digits, load
 from stack.capacity.picture import in_units, picture_of
 from stack.capacity.simulation import Simulated
@@ -13,6 +13,8 @@ from stack.settings import ROOT
 
 PAGE: Final = ROOT / "docs" / "capacity.md"
 PICTURE: Final = ROOT / "docs" / "capacity.svg"
+PLANNED: Final = Request(stack="prod", traces_per_second=50)
+"""What the table of a plan shows."""
 SIMULATED: Final = Request(stack="prod", traces_per_second=1_000_000)
 """What the picture shows."""
 SKEW: Final = 0.7
@@ -29,7 +31,16 @@ def write() -> list[Path]:
 
 def with_figures(text: str) -> str:
     """Return the text of the page with the tables of the recorded figures."""
-    return with_part(with_part(text, "figures", figures_table(load())), "simulation", simulation_table())
+    parts = {"figures": figures_table(load()), "plan": plan_table(), "simulation": simulation_table()}
+    for name, lines in parts.items():
+        text = with_part(text, name, lines)
+    return text
+
+
+def plan_table() -> list[str]:
+    """Return the table of what a load and its multiples need, in Markdown."""
+    rows = ["| | the load | 10 x | 1,000 x |", "|---|---|---|---|"]
+    return [*rows, *(f"| {' | '.join(row)} |" for row in needs_of(PLANNED))]
 
 
 def simulation_table() -> list[str]:

@@ -34,6 +34,7 @@ CELLS: Final = (
 NOT_PART: Final = (
     "the work of the services themselves, Postgres, Loki, Grafana and the volumes of Tempo in parts: they keep the "
     "sizes of the stack file",
+    "logs in a bucket",
     "traces that collector.sampling keeps because they failed or were slow, in addition to the ratio",
     "traffic between zones and requests to buckets, which providers charge, too",
     "Tempo in parts: each part gets the CPU that the single process needs for all of its work",
@@ -139,7 +140,8 @@ def _rows(simulated: Simulated) -> list[tuple[str, float]]:
     return rows
 
 
-def _needs(columns: Sequence[Column], prices: Prices | None) -> Table:
+def needs(columns: Sequence[Column], prices: Prices | None) -> list[tuple[str, ...]]:
+    """Return the rows of what the loads need: a name, and a text for each load."""
     rows: list[tuple[str, Callable[[Column], str]]] = [
         ("new traces/s on average", lambda item: in_full(_rate(item))),
         ("spans/s on average", lambda item: in_full(_spans(item))),
@@ -160,12 +162,16 @@ def _needs(columns: Sequence[Column], prices: Prices | None) -> Table:
         (f"pods of {title}", lambda item, name=name: f"{item.resources.pods_of.get(name, 0):,}")  # type: ignore[misc]
         for name, title in _COMPONENTS.items()
     ]
+    return [(name, *map(cell, columns)) for name, cell in rows]
+
+
+def _needs(columns: Sequence[Column], prices: Prices | None) -> Table:
     table = Table("", title="What the load needs", title_justify="left")
     for column in columns:
         factor = column.load.traces_per_second / columns[0].load.traces_per_second
         table.add_column("the load" if factor == 1 else f"{factor:,.0f} x", justify="right")
-    for name, cell in rows:
-        table.add_row(name, *map(cell, columns))
+    for row in needs(columns, prices):
+        table.add_row(*row)
     return table
 
 
