@@ -204,7 +204,11 @@ def _settings(plan: Plan) -> Table:
 
 
 def _ends(plan: Plan) -> Table:
-    table = Table(TableColumn("reached by", overflow="fold"), title="Where a cell ends: the first row decides", title_justify="left")
+    table = Table(
+        TableColumn("reached by", overflow="fold"),
+        title="Where a cell ends: the first row decides",
+        title_justify="left",
+    )
     table.add_column("traces/s", justify="right")
     table.add_column("why")
     table.add_column("source", overflow="fold")  # addresses in full
