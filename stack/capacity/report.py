@@ -35,6 +35,7 @@ NOT_PART: Final = (
     "the work of the services themselves, Postgres, Loki, Grafana and the volumes of Tempo in parts: they keep the "
     "sizes of the stack file",
     "logs in a bucket",
+    "a Kafka, a database and stores that you have already (`external` in the settings)",
     "traces that collector.sampling keeps because they failed or were slow, in addition to the ratio",
     "traffic between zones and requests to buckets, which providers charge, too",
     "Tempo in parts: each part gets the CPU that the single process needs for all of its work",

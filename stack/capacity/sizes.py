@@ -144,17 +144,22 @@ class _Sizing:
             "traces.distributed": (settings.traces.distributed, self.stored_spans),
         }
         topics = {name: spans for name, (section, spans) in readers.items() if section}
-        if not topics or settings.kafka.external:
+        if not topics:
             return
         self._set_partitions()
         peak, outage = sum(topics.values()) * self.load.peak, self.conditions.outage_seconds
-        self._pod_cores("kafka", settings.kafka, self.costs.broker_cores(peak), 1)
         partitions = int(self.values["kafka.partitions"])
         needed = max(
             max(self.costs.broker_bytes(spans) * outage * SPAN_TOPICS[name], partition_bytes(name, partitions))
             for name, spans in topics.items()
         )
+        if settings.kafka.external:  # its brokers and their disks are not the stack's
+            self.values["kafka.volume"] = _quantity(
+                _doubled(quantity_bytes(settings.kafka.volume), lambda size: size >= needed)
+            )
+            return
         self._volume("kafka.volume", settings.kafka.volume, needed)
+        self._pod_cores("kafka", settings.kafka, self.costs.broker_cores(peak), 1)
         throughput = self.conditions.limits.volume_mebibytes_per_second
         if self.costs.broker_bytes(peak) > throughput * _MEBIBYTE:
             self.bounds["kafka.brokers"] = Bound(

@@ -99,6 +99,18 @@ def test_kafka_has_room_for_an_outage_in_the_half_that_the_topic_may_use() -> No
     assert values["kafka.cpu"] == "200m"
 
 
+def test_an_external_kafka_has_partitions_and_room_but_no_limits() -> None:
+    sections: dict[str, Any] = {
+        "kafka": {"external": {"bootstrapServers": "kafka.example.com:9092"}},
+        "collector": {"sampling": {"ratio": 0.1}},
+    }
+    result = needed(1000, limits=Limits(volume="5Gi"), **sections)
+    assert result.values["collector.sampling.replicas"] == result.values["kafka.partitions"] == 11
+    assert result.values["kafka.volume"] == "10Gi"
+    assert "kafka.cpu" not in result.values
+    assert "kafka.volume" not in result.bounds
+
+
 def test_kafka_has_room_for_each_partition() -> None:
     # 21 partitions of 128 MiB each, in the half that the topic may use: 5.25 GiB. The spans of an hour need less.
     sampling = {"ratio": 0.1, "cpu": "4", "replicas": 7}
