@@ -112,7 +112,8 @@ class _Sizing:
             largest = self._largest("collector.autoscaling.maxReplicas")
             cores = self._pod_cores("collector", collector, peak, largest - _SPARE)
             most = max(_pods(peak, cores) + _SPARE, collector.autoscaling.max_replicas)
-            replicas = max(_pods(peak / self.load.peak, cores) + _SPARE, collector.replicas)
+            on_average = _pods(peak / self.load.peak, cores) + _SPARE
+            replicas = max(min(on_average, largest - 1), collector.replicas)  # the autoscaler must be able to add one
             self.collectors = max(_pods(peak, cores), replicas)
             self.values["collector.replicas"] = replicas
             self.values["collector.autoscaling.maxReplicas"] = max(most, replicas + 1)

@@ -71,6 +71,12 @@ def test_an_autoscaler_has_the_peak_and_the_declared_pods_the_average() -> None:
     assert result.collectors == 13
 
 
+def test_an_autoscaler_can_add_a_pod_where_the_average_is_the_peak() -> None:
+    # 195,000 spans/s x 20 µs = 3.9 cores: 49 pods of 100m, and one, which are all that the settings allow.
+    values = needed(19_500, collector={"autoscaling": {"maxReplicas": 2}}).values
+    assert (values["collector.replicas"], values["collector.autoscaling.maxReplicas"]) == (49, 50)
+
+
 @pytest.mark.parametrize(("image", "replicas"), [(None, 6), ("registry.example.com/collector:1", 4)])
 def test_the_collectors_of_the_project_need_half(image: str | None, replicas: int) -> None:
     # 10,000 spans/s x 40 µs = 0.4 cores: 5 pods of 100m, and one; with 20 µs 3, and one.
