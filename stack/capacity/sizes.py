@@ -130,8 +130,9 @@ class _Sizing:
         memory = quantity_bytes(str(self.values.get(f"{name}.memory", sampling.memory)))
         room = sampling.waiting_traces / quantity_bytes(sampling.memory)  # traces for a byte of memory
         memory = _doubled(memory, lambda size: size * room * replicas >= waiting)
-        if memory > quantity_bytes(limits.pod_memory):
-            memory = quantity_bytes(limits.pod_memory)
+        largest = max(quantity_bytes(limits.pod_memory), quantity_bytes(sampling.memory))
+        if memory > largest:
+            memory = largest
             replicas = max(replicas, math.ceil(waiting / (memory * room)))
             self._check_replicas(name, replicas, "the traces that wait for their decision need so many")
         self.values |= {f"{name}.replicas": replicas, f"{name}.memory": _quantity(memory)}
@@ -200,14 +201,14 @@ class _Sizing:
         """Set the CPU of each pod, doubled until `pods` of them are enough, and the memory in the same ratio."""
         limits, declared = self.conditions.limits, cores_of(size.cpu)
         pod = _doubled(declared, lambda value: _pods(cores, value) <= pods)
-        if pod > limits.pod_cores:
+        if pod > (largest := max(declared, float(limits.pod_cores))):
             self.bounds[f"{name}.cpu"] = Bound(
                 reason=f"{pods} pods of {limits.pod_cores} cores are too few"
                 if pods > 1
                 else f"one pod needs more than {limits.pod_cores} cores",
                 source=source_of("pod_cores", limits),
             )
-            pod = max(declared, float(limits.pod_cores))
+            pod = largest
         memory = quantity_bytes(size.memory)
         grown = max(memory, min(round(memory * pod / declared), quantity_bytes(limits.pod_memory)))
         self.values |= {f"{name}.cpu": _cpu(pod), f"{name}.memory": _quantity(grown)}
@@ -222,11 +223,12 @@ class _Sizing:
 
     def _volume(self, name: str, declared: str, needed: float) -> None:
         volume = _doubled(quantity_bytes(declared), lambda value: value >= needed)
-        largest = self.conditions.limits.volume
-        if volume > quantity_bytes(largest):
-            source = source_of("volume", self.conditions.limits)
-            self.bounds[name] = Bound(reason=f"the largest volume has {largest}", source=source)
-            volume = quantity_bytes(largest)
+        limits = self.conditions.limits
+        largest = max(quantity_bytes(limits.volume), quantity_bytes(declared))
+        if volume > largest:
+            source = source_of("volume", limits)
+            self.bounds[name] = Bound(reason=f"the largest volume has {limits.volume}", source=source)
+            volume = largest
         self.values[name] = _quantity(volume)
 
     def _set_partitions(self) -> None:

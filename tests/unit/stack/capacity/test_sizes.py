@@ -172,6 +172,15 @@ def test_tempo_in_parts_stores_the_sampled_share() -> None:
     assert values["kafka.partitions"] == 8
 
 
+def test_a_limit_below_the_stack_file_makes_no_size_smaller() -> None:
+    limits = Limits(pod_cores=1, pod_memory="64Mi", volume="1Gi")
+    sampling = {"ratio": 0.1, "cpu": "2", "memory": "1Gi"}
+    result = needed(1, outage=1, limits=limits, collector={"sampling": sampling})
+    assert result.bounds == {}
+    values = {name: result.values[f"collector.sampling.{name}"] for name in ("cpu", "memory", "queueVolume")}
+    assert values == {"cpu": "2", "memory": "1Gi", "queueVolume": "2Gi"}
+
+
 def test_no_size_is_smaller_than_in_the_stack_file() -> None:
     sections: dict[str, Any] = {
         "collector": {"replicas": 7, "cpu": "2"},
