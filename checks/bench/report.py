@@ -6,7 +6,19 @@ from rich.console import Console
 from rich.table import Table
 
 from checks.bench.delivery import RATE, medians
-from checks.bench.figures import Goal, Interval, Results, added, control, delivered, interval, quantile, ratio, spread
+from checks.bench.figures import (
+    CONTROL_GOAL,
+    Goal,
+    Interval,
+    Results,
+    added,
+    control,
+    delivered,
+    interval,
+    quantile,
+    ratio,
+    spread,
+)
 from checks.bench.measure import ALTERNATIVES, BARE, NATIVE, OURS, STOCK, Series, Subject
 
 _TITLES = {
@@ -52,7 +64,14 @@ def show(results: Results, console: Console) -> None:
     console.print(_memory(results))
     console.print(_deliveries(results))
     console.print(_starts(results.starts))
-    console.print(_goals(results.goals()))
+    goals = results.goals()
+    console.print(_goals(goals))
+    if any(goal.name == CONTROL_GOAL and not goal.met for goal in goals):
+        console.print(
+            "[red]Two processes that do the same differ by more than 2 %: other programs disturbed the run. Measure "
+            "again on a quiet machine before you use these figures.[/]",
+            soft_wrap=True,
+        )
 
 
 def _ratio(of: str, value: Interval) -> str:
@@ -140,5 +159,6 @@ def _goals(goals: list[Goal]) -> Table:
         table.add_column(heading, justify="right")
     for goal in goals:
         verdict = "[green]met[/]" if goal.met else "[red]missed[/]"
-        table.add_row(goal.name, f"{goal.measured:.2f} {goal.unit}", f"{goal.limit:g} {goal.unit}", verdict)
+        measured = f"{goal.measured:,.0f}" if goal.measured.is_integer() else f"{goal.measured:,.2f}"
+        table.add_row(goal.name, f"{measured} {goal.unit}", f"{goal.limit:g} {goal.unit}", verdict)
     return table

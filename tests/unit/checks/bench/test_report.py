@@ -88,3 +88,16 @@ def test_a_start_that_took_less_time_on_a_busy_machine_is_measured_by_its_cpu_ti
     (goal,) = (goal for goal in results.goals() if goal.name == "start of a service: time added")
     assert goal.measured == pytest.approx(70.0, abs=0.1)
     assert not goal.met
+
+
+@pytest.mark.parametrize(("again", "warned"), [(30.0, False), (40.0, True)])
+def test_a_run_that_other_programs_disturbed_is_named(again: float, warned: bool) -> None:
+    results = _results(_series(60.0))
+    results.scenarios["span"][CONTROL] = _series(again)
+    assert ("other programs disturbed the run" in _printed(results)) is warned
+
+
+def test_counts_among_the_goals_are_whole_numbers() -> None:
+    printed = _printed(_results(_series(60.0)))
+    assert "│ 0 spans │" in printed.replace("  ", "")
+    assert "0.00 spans" not in printed
