@@ -140,8 +140,10 @@ def capacity(rounds: int, seconds: float, only: tuple[str, ...], must_record: bo
 
 
 @click.command(cls=Command)
-@click.option("--rate", type=AMOUNT, default=2000, help="Spans per second (2,000).")
-@click.option("--seconds", type=AMOUNT, default=10, help="Seconds of load in each round (10).")
+@click.option(
+    "--rate", type=AMOUNT, default=2000, help="Spans per second (2,000); another run of each round has a quarter."
+)
+@click.option("--seconds", type=AMOUNT, default=10, help="Seconds of load in each run (10).")
 @click.option("--rounds", type=COUNT, default=3, help="Rounds (3).")
 @click.option("--store", type=click.Choice(["jaeger", "tempo"]), default="jaeger", help="Trace store (jaeger).")
 @click.option("--one-pass", is_flag=True, help="With the Collector of the project, which redacts in one pass.")

@@ -1,7 +1,8 @@
 """Measures what a span costs on the whole path of a stack like prod, at a constant rate: real servers as processes.
 
 Collector → Kafka → sampler → trace store. CPU time is split into what a process uses without load and what each span
-adds; bytes are those in Kafka's log, in the queue of a Collector that cannot send, and on the disk of the store.
+adds; bytes are those in Kafka's log, in the queue of a Collector that cannot send, and on the disk of the store. The
+blocks that the store writes are counted, because each has costs of its own.
 """
 
 import tempfile
@@ -26,12 +27,12 @@ _MEMORY: Final = "512Mi"
 _SAMPLER_MEMORY: Final = {"GOMEMLIMIT": "410MiB"}
 """As in the pod of a sampler with the default of the setting `collector.sampling.memory`."""
 _WARM_UP_BATCHES: Final = 6
-_IDLE_SECONDS: Final = 4.0
+_IDLE_SECONDS: Final = 8.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """CPU time of one process while the spans passed."""
+    """CPU time of one process while the spans passed; of the store, also while it did what it does with them later."""
 
     cpu: float
     """In s."""
@@ -44,9 +45,21 @@ class Usage:
         """Cores that it used."""
         return self.cpu / self.seconds
 
-    def microseconds(self, spans: int) -> float:
-        """CPU time that each span adds, in µs."""
-        return (self.cpu - self.idle * self.seconds) / spans * 1e6
+    @property
+    def added(self) -> float:
+        """CPU time that the spans add, in µs."""
+        return (self.cpu - self.idle * self.seconds) * 1e6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """What is on the disk of the store."""
+
+    spans: int
+    """Those of the measurement, and those that warmed the processes up."""
+    blocks: int
+    total: int
+    """In bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +73,9 @@ class Run:
     """By process: collector, kafka, sampler, and the trace store."""
     kafka_bytes: float
     """Bytes of a span in the topic, on one broker."""
-    store_bytes: float
-    """Bytes of a span on the disk of the store."""
+    blocks: int
+    """Blocks that the store wrote for the spans; Jaeger has none."""
+    stored: Stored
 
     @property
     def rate(self) -> float:
@@ -109,10 +123,11 @@ def measure(rate: float, seconds: float, store: Store, *, own_distribution: bool
 
         send(0, _WARM_UP_BATCHES)
         end.settle()
-        kafka_start = brokers.topic_bytes(TOPIC)
+        kafka_start, blocks_start = brokers.topic_bytes(TOPIC), end.blocks()
         used = _used(clocks, lambda: send(_WARM_UP_BATCHES, count))
         kafka_bytes = brokers.topic_bytes(TOPIC) - kafka_start
         later = _used({store: end.process.cpu_seconds}, end.settle)
+        blocks = end.blocks()
         # Afterwards: before it, Java still compiles what it starts with.
         idle = _used(clocks, lambda: time.sleep(_IDLE_SECONDS))
         return Run(
@@ -127,7 +142,8 @@ def measure(rate: float, seconds: float, store: Store, *, own_distribution: bool
                 for name in clocks
             },
             kafka_bytes=kafka_bytes / (count * SPANS_A_BATCH),
-            store_bytes=end.disk_bytes() / ((count + _WARM_UP_BATCHES) * SPANS_A_BATCH),
+            blocks=blocks - blocks_start,
+            stored=Stored(spans=(count + _WARM_UP_BATCHES) * SPANS_A_BATCH, blocks=blocks, total=end.disk_bytes()),
         )
 
 

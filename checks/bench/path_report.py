@@ -1,6 +1,7 @@
 """`make path`: measures some rounds of the whole path, prints the figures, and records them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
@@ -9,32 +10,60 @@ from rich.table import Table
 
 from checks.bench.path import Run, measure, queue_bytes
 from checks.bench.path_servers import Store
+from checks.bench.split import Use, split
 from checks.bench.store_outage import outage
 from checks.harness.collector import require_own_distribution
 from stack.capacity.figures import QUANTITIES, record, this_run
 
-_OUTAGE_RATE, _OUTAGE_SECONDS = 600.0, 12.0
-_PROCESSES: Final = ("collector", "kafka", "sampler")
-_IDLE: Final = {"kafka": "path.kafkaIdle", "tempo": "tempo.idle"}
-"""Process → the figure of what it uses without load; the others use almost nothing."""
+_OUTAGE_RATE, _OUTAGE_SECONDS = 2000.0, 45.0
+_SLOW: Final = 0.25
+"""Rate of the slow run of a round, as a share of that of the fast one."""
 
 
-def figures(runs: Sequence[Run], store: Store, *, own_distribution: bool) -> dict[str, list[float]]:
-    """Return the figures of these runs: name → the values of the runs."""
-    names = {"collector": "path.onePass" if own_distribution else "path.collector", store: f"{store}.cpu"}
-    return {
-        **{
-            names.get(name, f"path.{name}"): [run.usage[name].microseconds(run.spans) for run in runs]
-            for name in (*_PROCESSES, store)
-        },
-        **{
-            name: [run.usage[process].idle for run in runs]
-            for process, name in _IDLE.items()
-            if process in ("kafka", store)
-        },
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """Two runs, whose blocks have a different number of spans."""
+
+    slow: Run
+    fast: Run
+
+
+def figures(rounds: Sequence[Round], store: Store, *, own_distribution: bool) -> dict[str, list[float]]:
+    """Return the figures of these rounds: name → the values of the rounds.
+
+    The slow run only separates the costs of the store's spans from those of its blocks.
+    """
+    runs = [item.fast for item in rounds]
+    cpu = [split([_cpu(run, store) for run in (item.slow, item.fast)]) for item in rounds]
+    disk = [split([_disk(run) for run in (item.slow, item.fast)]) for item in rounds]
+    values = {
+        "path.onePass" if own_distribution else "path.collector": _of_a_span(runs, "collector"),
+        "path.sampler": _of_a_span(runs, "sampler"),
+        "path.kafka": _of_a_span(runs, "kafka"),
+        "path.kafkaIdle": [run.usage["kafka"].idle for run in runs],
         "path.kafkaBytes": [run.kafka_bytes for run in runs],
-        f"{store}.bytes": [run.store_bytes for run in runs],
+        f"{store}.idle": [run.usage[store].idle for item in rounds for run in (item.slow, item.fast)],
+        f"{store}.cpu": [item.span for item in cpu],
+        f"{store}.bytes": [item.span for item in disk],
     }
+    if any(run.blocks for run in runs):
+        values |= {
+            f"{store}.blockCpu": [item.block for item in cpu],
+            f"{store}.blockBytes": [item.block for item in disk],
+        }
+    return values
+
+
+def _of_a_span(runs: Sequence[Run], process: str) -> list[float]:
+    return [run.usage[process].added / run.spans for run in runs]
+
+
+def _cpu(run: Run, store: Store) -> Use:
+    return Use(spans=run.spans, blocks=run.blocks, total=run.usage[store].added)
+
+
+def _disk(run: Run) -> Use:
+    return Use(spans=run.stored.spans, blocks=run.stored.blocks, total=run.stored.total)
 
 
 def show(values: Mapping[str, Sequence[float]], console: Console) -> None:
@@ -63,8 +92,8 @@ def run(
 
     Args:
         console: where the figures are printed.
-        rate: spans/s.
-        seconds: of load in each round.
+        rate: spans/s of the fast run in each round; the slow one has a quarter.
+        seconds: of load in each run.
         rounds: number of measurements.
         store: the trace store at the end of the path.
         own_distribution: whether the Collector redacts in one pass.
@@ -75,13 +104,14 @@ def run(
     """
     if own_distribution:
         require_own_distribution()
-    runs: list[Run] = []
+    done: list[Round] = []
     queued: list[float] = []
     for number in range(rounds):
-        runs.append(measure(rate, seconds, store, own_distribution=own_distribution))
+        slow, fast = (measure(share * rate, seconds, store, own_distribution=own_distribution) for share in (_SLOW, 1))
+        done.append(Round(slow=slow, fast=fast))
         queued.append(queue_bytes(rate, seconds / 2))
-        console.print(f"{number + 1}/{rounds}: {runs[-1].rate:,.0f} spans/s passed", style="dim")
-    values = {**figures(runs, store, own_distribution=own_distribution), "path.queueBytes": queued}
+        console.print(f"{number + 1}/{rounds}: {slow.rate:,.0f} and {fast.rate:,.0f} spans/s passed", style="dim")
+    values = {**figures(done, store, own_distribution=own_distribution), "path.queueBytes": queued}
     if store == "jaeger":
         values["jaeger.drain"] = [outage(_OUTAGE_RATE, _OUTAGE_SECONDS).drained for _ in range(rounds)]
     show(values, console)

@@ -20,6 +20,7 @@ Store = Literal["jaeger", "tempo"]
 _PARTITIONS: Final = 12
 _BLOCK_SECONDS: Final = 5
 """Age at which Tempo writes a block; its default is 30 min, and a measurement is shorter."""
+_DATA_OF_A_BLOCK: Final = "data.parquet"
 
 
 @contextmanager
@@ -46,6 +47,8 @@ class End:
     process: ServerProcess
     settle: Callable[[], None]
     """Waits until it has done with the spans what it does with them later."""
+    blocks: Callable[[], int]
+    """Returns the number of blocks that it has written."""
     disk_bytes: Callable[[], int]
     """Returns the bytes of all its spans; it may end the process."""
 
@@ -62,7 +65,13 @@ def _jaeger(directory: Path) -> Iterator[End]:
 
     try:
         process.start()
-        yield End(otlp=process.otlp, process=process, settle=lambda: time.sleep(1), disk_bytes=stored)
+        yield End(
+            otlp=process.otlp,
+            process=process,
+            settle=lambda: time.sleep(1),
+            blocks=lambda: 0,
+            disk_bytes=stored,
+        )
     finally:
         process.kill()
 
@@ -86,7 +95,13 @@ def _tempo(directory: Path) -> Iterator[End]:
         poll_until("Tempo's last block", is_unchanged, every=2 * _BLOCK_SECONDS)
 
     with tempo.running(tempo.binary(), config, folder) as (otlp, _, process):
-        yield End(otlp=otlp, process=process, settle=settle, disk_bytes=lambda: disk_bytes(blocks))
+        yield End(
+            otlp=otlp,
+            process=process,
+            settle=settle,
+            blocks=lambda: len([*blocks.glob(f"*/*/{_DATA_OF_A_BLOCK}")]),
+            disk_bytes=lambda: disk_bytes(blocks),
+        )
 
 
 STORES: Final = {"jaeger": _jaeger, "tempo": _tempo}

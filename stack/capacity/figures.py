@@ -54,11 +54,14 @@ QUANTITIES: Final[Mapping[str, Quantity]] = {
     "path.kafkaBytes": Quantity(title="a span in Kafka's log", unit="bytes", command=_PATH),
     "path.queueBytes": Quantity(title="a span in the queue of a Collector", unit="bytes", command=_PATH),
     "jaeger.cpu": Quantity(title="a span in Jaeger with its store on disk", unit="µs of CPU", command=_PATH),
+    "jaeger.idle": Quantity(title="Jaeger without load", unit="cores", command=_PATH),
     "jaeger.bytes": Quantity(title="a span on the disk of Jaeger", unit="bytes", command=_PATH),
     "jaeger.drain": Quantity(title="Jaeger, from the full queue of a Collector", unit="spans/s", command=_PATH),
     "tempo.cpu": Quantity(title="a span in Tempo, one process", unit="µs of CPU", command=_PATH),
     "tempo.idle": Quantity(title="Tempo without load", unit="cores", command=_PATH),
+    "tempo.blockCpu": Quantity(title="a block of Tempo, besides its spans", unit="µs of CPU", command=_PATH),
     "tempo.bytes": Quantity(title="a span in Tempo's blocks", unit="bytes", command=_PATH),
+    "tempo.blockBytes": Quantity(title="a block on the disk of Tempo, besides its spans", unit="bytes", command=_PATH),
 }
 """By name; in the order of the page."""
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from contracts.metadata import Manifest
-from stack.capacity.costs import Costs
+from stack.capacity.costs import BLOCKS, Costs
 from stack.capacity.provider import Prices
 from stack.capacity.resources import Resources, resources
 from stack.capacity.sizes import Bound, Conditions, Sizes, Value, sizes
 from stack.settings import PROJECT, Settings
-from stack.settings.sizing import store_bytes, stored_traces
+from stack.settings.sizing import retained_spans, retention_seconds, stored_traces
 from stack.settings.tree import Load
 
 FACTORS: Final = (1, 10, 1000)
@@ -132,7 +132,10 @@ def _column(total: Load, cells: int, conditions: Conditions, render: Render, pri
     through_kafka = (spans if settings.collector.sampling else 0) + (
         stored_traces(total, settings) * total.spans_per_trace if settings.traces.distributed else 0
     )
-    stored = store_bytes(total, settings, costs.store_bytes("tempo", 1)) if settings.traces.object_storage else 0
+    blocks = cells * BLOCKS["tempo"] * retention_seconds(settings)
+    stored = (
+        costs.store_bytes("tempo", retained_spans(total, settings), blocks) if settings.traces.object_storage else 0
+    )
     asked = resources(render(needed.values, of_cell), needed.collectors).times(cells)
     return Column(
         load=total,

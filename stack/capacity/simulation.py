@@ -11,7 +11,7 @@ from itertools import count
 from typing import Final
 
 from contracts.section import quantity_bytes
-from stack.capacity.costs import Costs
+from stack.capacity.costs import BLOCKS, Costs
 from stack.capacity.figures import Figures
 from stack.capacity.provider import Limits
 from stack.capacity.sizes import Sizes, cores_of
@@ -146,7 +146,7 @@ def model_of(load: Load, needed: Sizes, figures: Figures, limits: Limits, *, ske
         sampler_rate=cores_of(sampling.cpu) / costs.sampler_cores(1) if sampling else 0,
         sampler_queue=_room(sampling) / sampling.replicas if sampling else 0,
         stored=sampling.ratio if sampling else 1,
-        store_rate=cores_of(store.cpu) * pods / costs.store_cores(traces.backend, 1),
+        store_rate=costs.store_rate(traces.backend, cores_of(store.cpu), BLOCKS[traces.backend]) * pods,
     )
 
 

@@ -10,14 +10,22 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from contracts.section import quantity_bytes
-from stack.capacity.costs import Costs
+from stack.capacity.costs import BLOCKS, Costs
 from stack.capacity.figures import Figures
 from stack.capacity.provider import Limits
 from stack.components.collector.settings import Autoscaling, Queueing, volume_bytes
 from stack.components.shared.settings import Workload
 from stack.settings import Settings
 from stack.settings.lookup import fields_at
-from stack.settings.sizing import SPAN_TOPICS, metric_bytes, partition_bytes, store_bytes, stored_traces, waiting_traces
+from stack.settings.sizing import (
+    SPAN_TOPICS,
+    metric_bytes,
+    partition_bytes,
+    retained_spans,
+    retention_seconds,
+    stored_traces,
+    waiting_traces,
+)
 from stack.settings.tree import Load
 
 BUSY: Final[float] = Autoscaling.model_fields["cpu_percent"].default / 100
@@ -174,13 +182,17 @@ class _Sizing:
         traces = self.conditions.settings.traces
         if traces.external:
             return
-        cores = self.costs.store_cores(traces.backend, self.stored_spans * self.load.peak)
+        blocks = BLOCKS[traces.backend]
+        cores = self.costs.store_cores(traces.backend, self.stored_spans * self.load.peak, blocks)
         if traces.distributed:
             self._pods("traces.distributed", traces.distributed, cores)
             return
         self._pod_cores("traces", traces, cores, 1)
         if not traces.object_storage:
-            needed = store_bytes(self.load, self.conditions.settings, self.costs.store_bytes(traces.backend, 1))
+            settings = self.conditions.settings
+            needed = self.costs.store_bytes(
+                traces.backend, retained_spans(self.load, settings), blocks * retention_seconds(settings)
+            )
             self._volume("traces.volume", traces.volume, needed)
 
     def size_metrics(self) -> None:

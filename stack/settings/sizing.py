@@ -34,7 +34,7 @@ MEMORY: Final = {
 SPAN_TOPICS: Final = {"collector.sampling": 2, "traces.distributed": 4}
 """By the section that reads it: a topic of spans may use Kafka's disk divided by this."""
 
-SPAN_BYTES: Final = {"tempo": 100, "jaeger": 700}
+SPAN_BYTES: Final = {"tempo": 90, "jaeger": 700}
 """By backend: disk space of a stored span. `stack/capacity/figures.yaml` has what was measured, which is more."""
 
 _QUEUED_SPAN_BYTES: Final = 2048
@@ -198,7 +198,7 @@ def _store_load(settings: Settings) -> Iterator[str]:
     if load is None or traces.object_storage or traces.external:
         return
     stored = stored_traces(load, settings)
-    needed = store_bytes(load, settings, SPAN_BYTES[traces.backend])
+    needed = round(retained_spans(load, settings) * SPAN_BYTES[traces.backend])
     if needed > quantity_bytes(traces.volume):
         yield (
             f"traces.volume: {traces.volume!r} is less than the {_gibibytes(needed)} or so that {stored:g} "
@@ -214,16 +214,14 @@ def stored_traces(load: Load, settings: Settings) -> float:
     return load.traces_per_second * (sampling.ratio if sampling else 1) * settings.tracing.sampling_rate
 
 
-def store_bytes(load: Load, settings: Settings, span_bytes: float) -> int:
-    """Return the bytes of the spans of the retention.
+def retained_spans(load: Load, settings: Settings) -> float:
+    """Return the spans that are stored within the retention."""
+    return stored_traces(load, settings) * load.spans_per_trace * retention_seconds(settings)
 
-    Args:
-        load: of the stack.
-        settings: of the stack.
-        span_bytes: bytes of one span in the store.
-    """
-    spans = stored_traces(load, settings) * load.spans_per_trace * duration_hours(settings.retention) * 3600
-    return round(spans * span_bytes)
+
+def retention_seconds(settings: Settings) -> float:
+    """Return the setting `retention` in seconds."""
+    return duration_hours(settings.retention) * 3600
 
 
 def _mebibytes(count: int) -> str:

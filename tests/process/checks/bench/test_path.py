@@ -13,7 +13,16 @@ def test_spans_pass_and_cost_something_everywhere() -> None:
     assert all(usage.cpu > 0 for usage in run.usage.values())
     # Compressed in Kafka, and with an index in Jaeger.
     assert 20 < run.kafka_bytes < 200
-    assert 400 < run.store_bytes < 4000
+    assert 400 < run.stored.total / run.stored.spans < 4000
+    assert run.blocks == run.stored.blocks == 0
+
+
+def test_the_blocks_that_tempo_writes_are_counted() -> None:
+    with skipping("Kafka, Tempo or the Collector", MissingProgram):
+        run = measure(500, 2, "tempo")
+    assert 1 <= run.blocks < run.stored.blocks, "those of the first spans are older"
+    assert run.usage["tempo"].cpu > 0
+    assert 80 < run.stored.total / run.stored.spans < 2000
 
 
 def test_a_collector_that_cannot_send_keeps_the_spans_on_disk() -> None:

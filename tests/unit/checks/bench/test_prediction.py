@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from checks.bench.path import Run, Usage
-from checks.bench.path_report import figures
+from checks.bench.path import Run, Stored, Usage
+from checks.bench.path_report import Round, figures
 from checks.bench.prediction import Row, compare, compare_outage, table
 from checks.bench.store_outage import Outage
 from stack.capacity.figures import Figures
@@ -25,11 +25,29 @@ RUN = Run(
         "collector": usage(0.04),
         "kafka": usage(0.01),
         "sampler": usage(0.1),
-        "jaeger": Usage(cpu=2, seconds=15, idle=0.02),
+        "jaeger": Usage(cpu=2, seconds=20, idle=0.02),
     },
     kafka_bytes=100,
-    store_bytes=500,
+    blocks=0,
+    stored=Stored(spans=12_000, blocks=0, total=6_000_000),
 )
+
+
+def with_tempo(spans: int, blocks: int, *, cpu: float, total: int) -> Run:
+    """A run of 10 s, after which Tempo wrote blocks for 10 s."""
+    usage_of_tempo = {"tempo": Usage(cpu=cpu, seconds=20, idle=0.01)}
+    return replace(
+        RUN,
+        spans=spans,
+        usage={**RUN.usage, **usage_of_tempo},
+        blocks=blocks,
+        stored=Stored(spans=spans, blocks=blocks, total=total),
+    )
+
+
+# 50 µs and 100 bytes a span, 90 ms and 180 kB a block, and 0.2 s for 20 s without load.
+SLOW = with_tempo(2_000, 3, cpu=0.1 + 0.27 + 0.2, total=200_000 + 540_000)
+FAST = with_tempo(10_000, 3, cpu=0.5 + 0.27 + 0.2, total=1_000_000 + 540_000)
 
 
 @pytest.fixture
@@ -43,7 +61,7 @@ def rows() -> dict[str, Row]:
         ("CPU of collector", 0),
         ("CPU of kafka", 0),
         ("CPU of sampler", -0.2),
-        ("CPU of jaeger", -0.5),  # 2 s of CPU for the spans of 10 s
+        ("CPU of jaeger", -0.5),  # 2 s of CPU, of which 10,000 x 100 µs are predicted
         ("Kafka's log", 0),
         ("disk of jaeger", 1),
     ],
@@ -70,9 +88,28 @@ def test_an_outage_is_compared_with_the_simulation() -> None:
 
 
 def test_figures_are_what_each_span_adds() -> None:
-    values = figures([RUN], "jaeger", own_distribution=False)
+    both = Round(slow=RUN, fast=RUN)
+    values = figures([both], "jaeger", own_distribution=False)
     assert values["path.collector"] == [pytest.approx(40)]
-    # 2 s, of which 15 s x 0.02 cores are not of the spans.
-    assert values["jaeger.cpu"] == [pytest.approx(170)]
+    # 2 s, of which 20 s x 0.02 cores are not of the spans.
+    assert values["jaeger.cpu"] == [pytest.approx(160)]
     assert values["jaeger.bytes"] == [500]
-    assert "path.onePass" in figures([RUN], "jaeger", own_distribution=True)
+    assert values["jaeger.idle"] == [0.02, 0.02]
+    assert not [name for name in values if "block" in name]
+    assert "path.onePass" in figures([both], "jaeger", own_distribution=True)
+
+
+def test_the_blocks_of_tempo_have_figures_of_their_own() -> None:
+    values = figures([Round(slow=SLOW, fast=FAST)] * 2, "tempo", own_distribution=False)
+    assert values["tempo.cpu"] == pytest.approx([50, 50])
+    assert values["tempo.blockCpu"] == pytest.approx([90_000, 90_000])
+    assert values["tempo.bytes"] == pytest.approx([100, 100])
+    assert values["tempo.blockBytes"] == pytest.approx([180_000, 180_000])
+
+
+@pytest.mark.parametrize("run", [SLOW, FAST])
+def test_a_slow_run_is_predicted_as_well_as_a_fast_one(run: Run) -> None:
+    measured: Figures = {**FIGURES, "tempo.idle": replace(FIGURES["tempo.idle"], value=0.01)}
+    rows = {row.what: row for row in compare(measured, run, "tempo")}
+    assert rows["CPU of tempo"].difference == pytest.approx(0)
+    assert rows["disk of tempo"].difference == pytest.approx(0)

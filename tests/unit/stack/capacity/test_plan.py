@@ -21,7 +21,7 @@ from stack.settings import ROOT, effective_config, load, parse, sizing
 from stack.settings.tree import Load
 from tests.support.command_line import wct
 from tests.support.configuration import config
-from tests.unit.stack.capacity.test_sizes import FIGURES
+from tests.unit.stack.capacity.test_sizes import BUCKET, FIGURES
 
 
 def workload(kind: str, name: str, replicas: int | None, cpu: str, volume: str | None = None) -> Manifest:
@@ -62,7 +62,7 @@ def test_the_sums_count_pods_containers_and_claims() -> None:
 
 
 def planned(rate: float, prices: Prices | None = None, **sections: Any) -> Plan:
-    """A plan of a stack with one Jaeger, whose volume ends at 80 GiB; a pod for each 100 cores' worth of Collectors."""
+    """A plan of a stack, by default with one Jaeger, whose volume ends at 80 GiB."""
     settings = parse(config(**{"traces": {"backend": "jaeger"}, **sections}), "test")
 
     def render(values: Mapping[str, Value], of_cell: Load) -> list[Manifest]:
@@ -91,6 +91,14 @@ def test_money_is_the_sum_of_what_is_reserved() -> None:
     first = planned(1, prices).columns[0]
     replicas = first.resources.pods
     assert first.money == pytest.approx(replicas * (0.2 * 10 + 1.5 * 2 + 10 * 0.5))
+
+
+def test_a_bucket_has_the_spans_and_the_blocks_of_all_cells() -> None:
+    columns = planned(1000, traces={"objectStorage": BUCKET}).columns
+    assert columns[-1].cells > 1
+    for column, rate in zip(columns, (1_000, 10_000, 1_000_000), strict=True):
+        # For 336 h: 10 spans x 100 bytes a trace, and in each cell a block of 180 kB every 30 min.
+        assert column.object_bytes == pytest.approx(rate * 1000 * 336 * 3600 + column.cells * 672 * 180_000)
 
 
 def test_changed_settings_are_part_of_the_configuration() -> None:
@@ -191,14 +199,6 @@ def test_prices_that_cannot_be_used_are_refused(text: str, message: str, tmp_pat
     result = wct("capacity", "plan", "--stack=dev", "--load=1", "--provider", str(file))
     assert result.exit_code == 1
     assert message in result.output
-
-
-def test_limits_in_which_nothing_fits_are_refused(tmp_path: Path) -> None:
-    file = tmp_path / "provider.yaml"
-    file.write_text("limits: {volume: 1Gi}")
-    result = wct("capacity", "plan", "--stack=prod", "--load=50", "--provider", str(file))
-    assert result.exit_code == 1
-    assert re.search(r"the plan for \S+ traces/s: the settings cannot be used:\n  .*queueVolume has 1Gi", result.output)
 
 
 def test_a_simulation_has_the_sizes_of_the_plan_and_a_picture(tmp_path: Path) -> None:

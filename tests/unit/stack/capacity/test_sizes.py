@@ -22,9 +22,13 @@ VALUES = {
     "path.kafkaIdle": 0.0,
     "path.kafkaBytes": 100.0,
     "jaeger.cpu": 100.0,
+    "jaeger.idle": 0.0,
     "jaeger.bytes": 1000.0,
     "tempo.cpu": 50.0,
+    "tempo.idle": 0.0,
+    "tempo.blockCpu": 90_000.0,
     "tempo.bytes": 100.0,
+    "tempo.blockBytes": 180_000.0,
 }
 FIGURES = {
     name: Figure(value=VALUES.get(name, 1.0), low=0, high=0, rounds=1, date="2026-01-01", machine="m", version="v")
@@ -151,6 +155,12 @@ def test_a_single_store_has_the_volume_for_the_retention() -> None:
     assert values["traces.volume"] == "20Gi"
     # 1,000 spans/s x 100 µs = 0.1 cores, in a pod of 100m that is busy with 0.08.
     assert needed(100, traces={"backend": "jaeger"}).values["traces.cpu"] == "200m"
+
+
+def test_the_volume_of_tempo_has_room_for_what_blocks_have_besides_their_spans() -> None:
+    # 1.21 GB for a trace/s, and 672 blocks of 180 kB: 10 GiB are enough for 8.777 traces/s, without blocks for 8.877.
+    assert needed(8.75).values["traces.volume"] == "10Gi"
+    assert needed(8.85).values["traces.volume"] == "20Gi"
 
 
 def test_a_single_store_ends_with_its_volume() -> None:

@@ -63,8 +63,8 @@ BUCKET = {"s3": {"bucket": "traces", "endpoint": "s3.example.com"}}
         ),
         (
             {"load": {"tracesPerSecond": 100}},
-            "traces.volume: '10Gi' is less than the 181Gi or so that 100 traces/s of 16 spans need in retention 336h, "
-            "at 100 bytes a span",
+            "traces.volume: '10Gi' is less than the 163Gi or so that 100 traces/s of 16 spans need in retention 336h, "
+            "at 90 bytes a span",
         ),
         ({"load": {"tracesPerSecond": 1}, "traces": {"backend": "jaeger"}}, "at 700 bytes a span"),
         (
