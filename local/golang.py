@@ -68,8 +68,9 @@ def go_build(
     with replace_file(output) as unfinished:
         with progress.cores():
             progress.step("compiling")
+            flags += ["-v", _PACKAGES_AT_ONCE, f"-ldflags=-s -w {ldflags}".rstrip()]
             progress.run(
-                ["go", "build", "-v", _PACKAGES_AT_ONCE, *flags, f"-ldflags=-s -w {ldflags}".rstrip(), "-o", unfinished, package],
+                ["go", "build", *flags, "-o", unfinished, package],
                 cwd=module_dir,
                 env=ENVIRONMENT,
                 on_line=follow,
