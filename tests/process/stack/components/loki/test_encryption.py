@@ -38,9 +38,16 @@ def files(tmp_path: Path) -> PeerFiles:
     return PeerFiles(tmp_path / "peers", endpoints.LOKI)
 
 
-@pytest.fixture
-def members(storage: Storage, files: PeerFiles, tmp_path: Path) -> Iterator[list[Member]]:
-    with loki_ring(tmp_path, storage, files) as members:
+@pytest.fixture(scope="module")
+def shared_files(tmp_path_factory: pytest.TempPathFactory) -> PeerFiles:
+    return PeerFiles(tmp_path_factory.mktemp("certificates") / "peers", endpoints.LOKI)
+
+
+@pytest.fixture(scope="module")
+def members(shared_files: PeerFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Member]]:
+    """One ring for the tests that follow each other: it is up after a quarter of a minute."""
+    folder = tmp_path_factory.mktemp("ring")
+    with object_storage(folder / "storage") as storage, loki_ring(folder, storage, shared_files) as members:
         wait_for_all(members)
         yield members
 
@@ -51,7 +58,8 @@ def wait_for_all(members: Sequence[Member]) -> None:
 
 
 def lines(loki: LokiProcess, now: int) -> set[str]:
-    return {line for _, _, line in loki.query(f'{{service_name="{LABEL}"}}', now - HOUR, now + HOUR)}
+    """Returns the lines since then."""
+    return {line for _, _, line in loki.query(f'{{service_name="{LABEL}"}}', now, now + HOUR)}
 
 
 def packets(members: Sequence[Member], direction: str) -> float:
@@ -81,20 +89,25 @@ def writer_of_lines(members: Sequence[Member]) -> Writer:
     return Writer(send, pause_seconds=0.05)
 
 
-def test_they_copy_lines_and_answer_while_one_is_lost(members: list[Member]) -> None:
-    first, second, third = (member.loki for member in members)
+# The first one: the other tests share a ring with the same addresses.
+def test_a_running_ring_that_gets_certificates_loses_no_line(
+    storage: Storage, files: PeerFiles, tmp_path: Path
+) -> None:
+    """One after the other is replaced, the last one first, as a StatefulSet does it."""
     now = time.time_ns()
-    expected = {f"line {number}": now + number for number in range(100)}
-    first.write(LABEL, expected)
-    for loki in (first, second, third):
-        assert lines(loki, now) == expected.keys()
-    sent, received = packets(members, "sent"), packets(members, "received")
-    poll_until("gossip", lambda: packets(members, "sent") - sent > 40, every=1)
-    sent = packets(members, "sent") - sent
-    # Some are on their way at each end.
-    poll_until("packets of gossip", lambda: packets(members, "received") - received > 0.8 * sent, seconds=2)
-    members[0].kill()
-    assert lines(second, now) == expected.keys()
+    with loki_ring(tmp_path, storage) as members, writer_of_lines(members) as writer:
+        wait_for_all(members)
+        poll_until("lines", lambda: len(writer.accepted) > 20, seconds=60)
+        for member in reversed(members):
+            member.stop()
+            member.use(files)
+            member.start()
+        wait_for_all(members)
+        accepted = len(writer.accepted)
+        poll_until("further lines", lambda: len(writer.accepted) > accepted + 20, seconds=60)
+        writer.end()
+        for member in members:
+            assert lines(member.loki, now) == {*writer.accepted}
 
 
 def test_a_program_without_their_certificate_is_refused(members: list[Member], tmp_path: Path) -> None:
@@ -114,8 +127,9 @@ def test_a_program_without_their_certificate_is_refused(members: list[Member], t
 
 
 def test_a_renewed_certificate_is_used_without_a_restart_or_a_lost_line(
-    members: list[Member], files: PeerFiles
+    members: list[Member], shared_files: PeerFiles
 ) -> None:
+    files = shared_files
     now, client = time.time_ns(), files.client()
     pids, previous = [member.loki.pid for member in members], files.serial_number()
     with writer_of_lines(members) as writer:
@@ -140,21 +154,18 @@ def test_a_renewed_certificate_is_used_without_a_restart_or_a_lost_line(
         assert lines(member.loki, now) == {*writer.accepted}
 
 
-def test_a_running_ring_that_gets_certificates_loses_no_line(
-    storage: Storage, files: PeerFiles, tmp_path: Path
-) -> None:
-    """One after the other is replaced, the last one first, as a StatefulSet does it."""
+# The last one with the shared ring, of which it ends a member.
+def test_they_copy_lines_and_answer_while_one_is_lost(members: list[Member]) -> None:
+    first, second, third = (member.loki for member in members)
     now = time.time_ns()
-    with loki_ring(tmp_path, storage) as members, writer_of_lines(members) as writer:
-        wait_for_all(members)
-        poll_until("lines", lambda: len(writer.accepted) > 20, seconds=60)
-        for member in reversed(members):
-            member.stop()
-            member.use(files)
-            member.start()
-        wait_for_all(members)
-        accepted = len(writer.accepted)
-        poll_until("further lines", lambda: len(writer.accepted) > accepted + 20, seconds=60)
-        writer.end()
-        for member in members:
-            assert lines(member.loki, now) == {*writer.accepted}
+    expected = {f"line {number}": now + number for number in range(100)}
+    first.write(LABEL, expected)
+    for loki in (first, second, third):
+        assert lines(loki, now) == expected.keys()
+    sent, received = packets(members, "sent"), packets(members, "received")
+    poll_until("gossip", lambda: packets(members, "sent") - sent > 40, every=1)
+    sent = packets(members, "sent") - sent
+    # Some are on their way at each end.
+    poll_until("packets of gossip", lambda: packets(members, "received") - received > 0.8 * sent, seconds=2)
+    members[0].kill()
+    assert lines(second, now) == expected.keys()
