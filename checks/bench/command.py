@@ -34,6 +34,7 @@ from checks.bench.measure import (
 from checks.bench.report import show
 from checks.bench.scenarios import ScenarioName
 from checks.bench.starts import starts
+from contracts.errors import UserError
 from local.native_part import NoCompilerError, compile_once
 from stack.capacity.figures import record, this_run
 from stack.settings import ROOT
@@ -168,14 +169,20 @@ FIGURES: Final[Mapping[ScenarioName, str]] = {
 
 def figures(results: Results) -> dict[str, list[float]]:
     """Return the figures of a run: name → the values of the rounds. The services have the native part."""
-    library = NATIVE if NATIVE in results.memory else OURS
-    memory = [traced - bare for traced, bare in zip(results.memory[library], results.memory[BARE], strict=True)]
+    memory = [traced - bare for traced, bare in zip(results.memory[NATIVE], results.memory[BARE], strict=True)]
     costs = {
-        name: added(results.scenarios[scenario], library)
+        name: added(results.scenarios[scenario], NATIVE)
         for scenario, name in FIGURES.items()
         if scenario in results.scenarios
     }
     return {**costs, "library.memory": memory}
+
+
+def _require_native_part() -> None:
+    try:
+        compile_once()
+    except NoCompilerError as error:
+        raise UserError(f"the figures are those of the native part, which cannot be compiled here: {error}") from None
 
 
 def run(
@@ -205,7 +212,10 @@ def run(
     Raises:
         ChildFailed: a measured process failed.
         AlternativesNotInstalled: a package of the alternatives cannot be installed.
+        UserError: the results are to become figures, and the native part, whose figures these are, is missing.
     """
+    if must_record:
+        _require_native_part()
     size = QUICK if quick else FULL
     if only:
         size = replace(size, scenarios={name: size.scenarios[name] for name in only})
