@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from checks.harness.kafka import KafkaBrokers
 from contracts import endpoints, secret_keys
@@ -77,7 +78,7 @@ class EncryptedKafka:
         return own_access(self.brokers.bootstrap_servers, 20, shown_by.certificate)
 
     def admin(self, common_name: str = endpoints.KAFKA_USERS, signed_by: Authority | None = None) -> AdminClient:
-        """The client of the pod that writes users and rights, with a certificate of this name."""
+        """A client with a certificate of this name, by default the pod that writes users and rights."""
         issued = (signed_by or self.authority).issue(common_name, [], datetime.now(UTC), is_client=True)
         return AdminClient(
             {
@@ -91,14 +92,11 @@ class EncryptedKafka:
         )
 
     def create_topics(self, *topics: str) -> None:
-        """Creates topics with the rights of the brokers."""
-        for topic in topics:
-            self.brokers.run(
-                "org.apache.kafka.tools.TopicCommand",
-                *("--bootstrap-server", self.brokers.own_address(0)),
-                *("--command-config", str(self.brokers.command_config)),
-                *("--create", "--if-not-exists", "--topic", topic, "--partitions", "1"),
-            )
+        """Creates topics with the rights of the brokers. Kafka's own command would start a JVM for each of them."""
+        admin = self.admin(endpoints.KAFKA)
+        new = [NewTopic(topic, num_partitions=1, replication_factor=-1) for topic in topics]
+        for creation in admin.create_topics(new, request_timeout=30.0).values():
+            creation.result()
 
     def client(self, user: str, password: str | None = None, **changes: Any) -> dict[str, Any]:
         """The configuration of a service's client."""
