@@ -14,7 +14,7 @@ def make_environment(path: Path, lock: Path) -> None:
         lock: pinned packages. Those of other systems are left out.
     """
     # To link the pip that is here takes no time, to install another one takes three seconds.
-    venv.create(path, with_pip=not list(distributions(name="pip")))
+    venv.create(path, with_pip=not any(distributions(name="pip")))
     (site,) = path.glob("lib/python*/site-packages")
     for name in ("pip", *re.findall(r"^([a-z0-9-]+)==", lock.read_text(), re.MULTILINE)):
         try:
