@@ -31,14 +31,14 @@ class Outage:
     reconnect_seconds: float
     """From the end until the Collector sent the first span."""
     empty_seconds: float
-    """From then until only spans waited that had just arrived."""
+    """From then until only the spans of a second waited."""
     rate: float
     """Spans/s that arrived."""
 
     @property
     def drained(self) -> float:
         """Spans/s that the store took while the queue emptied."""
-        return self.waiting / self.empty_seconds + self.rate
+        return (self.waiting - self.rate) / self.empty_seconds + self.rate
 
 
 def outage(rate: float, seconds: float) -> Outage:
@@ -85,7 +85,12 @@ def _recovered(jaeger: JaegerProcess, collector: CollectorProcess, rate: float, 
     poll_until("the first span after the outage", lambda: _sent(collector) > sent, seconds=_TAIL_SECONDS)
     first, waiting = time.monotonic(), _waiting(collector)
     arrived = max(rate, SPANS_A_BATCH)
-    poll_until("the empty queue", lambda: _waiting(collector) <= arrived, seconds=_TAIL_SECONDS)
+    poll_until(
+        "the empty queue",
+        lambda: _waiting(collector) <= arrived,
+        seconds=_TAIL_SECONDS,
+        look_at="what else uses the CPU: the store must take more spans than arrive",
+    )
     empty = time.monotonic() - first
     return Outage(waiting=waiting, reconnect_seconds=first - back, empty_seconds=empty, rate=rate)
 

@@ -84,7 +84,8 @@ def test_an_outage_is_compared_with_the_simulation() -> None:
     waiting, empty = compare_outage(fast, measured, 10)
     assert waiting.difference == pytest.approx(0, abs=0.1)
     assert empty.predicted == pytest.approx(6, abs=1)
-    assert measured.drained == 12_000 / 8 + 1000
+    # 1,000 of the spans still wait when it is called empty.
+    assert measured.drained == 11_000 / 8 + 1000
 
 
 def test_figures_are_what_each_span_adds() -> None:
