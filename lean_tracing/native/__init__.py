@@ -39,6 +39,8 @@ def load() -> ModuleType | None:
 
 def problem() -> str | None:
     """Why `load` gives no module; None if it gives one."""
+    if load() is not None:  # it is configured once
+        return None
     try:
         _configured()
     except ModuleNotFoundError:

@@ -311,8 +311,9 @@ def test_a_link_of_a_consumer_is_kept_as_it_is(made: _Made) -> None:
 
 
 def test_the_part_is_configured_once(compiled: ModuleType) -> None:
-    from lean_tracing.native import configure, load
+    from lean_tracing.native import configure, load, problem
 
+    assert (load(), problem()) == (compiled, None)
     with pytest.raises(ImportError, match="in use already"):
         configure(compiled)
     assert load.__wrapped__() is None, "a second import of the library goes on in Python"
