@@ -27,7 +27,9 @@ from stack.components.kafka.component import CLUSTER_ID
 QUICK_START: Final = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 """Options of a JVM that runs for a short time."""
 _LIMIT: Final = 120.0
-"""Seconds, also for a broker that writes the archive on a busy machine."""
+"""Seconds of one step, also for a broker that writes the archive on a busy machine."""
+_LOCK_LIMIT: Final = 4 * _LIMIT
+"""Seconds until another process has extracted the jars, or made the archive in three steps."""
 
 
 def libraries() -> str:
@@ -65,7 +67,7 @@ def options(class_path: str) -> tuple[str, ...]:
     state = f"{java} {java.stat().st_mtime_ns} {java.stat().st_size} {QUICK_START}"
     folder = Path(class_path).parents[len(Path(LIBRARIES).parts)]
     archive = folder / f"classes-{hashlib.sha256(state.encode()).hexdigest()[:12]}.jsa"
-    with exclusive_lock(folder / "classes.lock", _progress(), holder="another archive of classes", timeout=_LIMIT):
+    with exclusive_lock(folder / "classes.lock", _progress(), holder="another archive of classes", timeout=_LOCK_LIMIT):
         if not archive.exists():
             _archive_classes(class_path, archive)
     # Otherwise the JVM warns, among the output of the program, of an archive that it cannot use.
@@ -109,7 +111,7 @@ def _class_path(layer: Layer) -> str:
     """Returns the class path of the jars of a layer, which are extracted once."""
     folder = Home.default().root / "tools" / layer.path.stem
     lock = folder.with_suffix(".lock")
-    with exclusive_lock(lock, _progress(), holder="another job that extracts the jars", timeout=_LIMIT):
+    with exclusive_lock(lock, _progress(), holder="another job that extracts the jars", timeout=_LOCK_LIMIT):
         if not folder.exists():
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix="kafka-") as name:
                 extracted = Path(name) / "layer"
