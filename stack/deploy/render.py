@@ -1,9 +1,11 @@
 """Renders the Pulumi program to manifests, without an engine and without a cluster."""
 
 import asyncio
+import contextlib
 import json
 import runpy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,20 +49,13 @@ def record(stack: str, config: Mapping[str, Any], program: Callable[[], None] = 
         config: Pulumi configuration, `project:key` → text or object.
         program: By default the project's own program.
     """
-    # Pulumi's runtime keeps its state in the current event loop, so each run gets a loop of its own.
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    recorder = Recorder()
-    monitor = Monitor(recorder)
-    set_mocks(recorder, project=PROJECT, stack=stack, preview=False, monitor=monitor)
-    keys = [f"{PROJECT}:{key}" for key in secret_keys.ALL]
-    set_all_config({key: _text(value) for key, value in config.items()}, keys)
-
-    try:
+    with _event_loop() as loop:
+        recorder = Recorder()
+        monitor = Monitor(recorder)
+        set_mocks(recorder, project=PROJECT, stack=stack, preview=False, monitor=monitor)
+        keys = [f"{PROJECT}:{key}" for key in secret_keys.ALL]
+        set_all_config({key: _text(value) for key, value in config.items()}, keys)
         loop.run_until_complete(run_pulumi_func(program))
-    finally:
-        loop.close()
-        asyncio.set_event_loop(None)
     ignored = {(item.type, item.name): item.ignored for item in monitor.registrations}
     manifests: list[Manifest] = [
         _without_fields(_plain(args.inputs), ignored[args.typ, args.name])
@@ -70,6 +65,31 @@ def record(stack: str, config: Mapping[str, Any], program: Callable[[], None] = 
     manifests.sort(key=lambda manifest: (order.KINDS.index(manifest["kind"]), manifest["metadata"]["name"]))
     registrations = sorted(monitor.registrations, key=lambda registration: registration.urn)
     return Rendered(manifests, recorder.resources, registrations, monitor.outputs)
+
+
+@contextlib.contextmanager
+def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """Yields a new current event loop: Pulumi's runtime keeps its state there, so each run of a program needs its own.
+
+    Pulumi's mocks make a loop for each of the threads too, and leave it open; these threads have theirs already.
+    """
+    loops = [asyncio.new_event_loop()]
+
+    def begin_thread() -> None:
+        own = asyncio.new_event_loop()
+        loops.append(own)
+        asyncio.set_event_loop(own)
+
+    threads = ThreadPoolExecutor(initializer=begin_thread)
+    loops[0].set_default_executor(threads)
+    asyncio.set_event_loop(loops[0])
+    try:
+        yield loops[0]
+    finally:
+        threads.shutdown()
+        asyncio.set_event_loop(None)
+        for loop in loops:
+            loop.close()
 
 
 def release_config(release: Release | None) -> dict[str, Any]:
