@@ -2,7 +2,7 @@
 
 from checks.bench.path import measure, queue_bytes
 from checks.harness.collector import MissingProgram
-from tests.support.programs import skipping
+from tests.support.programs import require_program, skipping
 
 
 def test_spans_pass_and_cost_something_everywhere() -> None:
@@ -18,7 +18,8 @@ def test_spans_pass_and_cost_something_everywhere() -> None:
 
 
 def test_the_blocks_that_tempo_writes_are_counted() -> None:
-    with skipping("Kafka, Tempo or the Collector", MissingProgram):
+    require_program("tempo")
+    with skipping("Kafka or the Collector", MissingProgram):
         run = measure(500, 2, "tempo")
     assert 1 <= run.blocks < run.stored.blocks, "those of the first spans are older"
     assert run.usage["tempo"].cpu > 0

@@ -21,6 +21,12 @@ from tests.support.sampled_traces import COUNT, RATIO, SPANS, assert_sampled, mi
 PARTITIONS = 4
 SAMPLERS = 2
 GROUP = "sampler"
+NOT_YET = (
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+)
+"""What a broker answers until it coordinates a new group."""
 SPANS_READ = "otelcol_receiver_accepted_spans_total"
 
 
@@ -42,8 +48,8 @@ def share_the_topic(admin: AdminClient) -> bool:
     try:
         group = future.result()
     except KafkaException as error:
-        if error.args[0].code() == KafkaError.NOT_COORDINATOR:
-            return False  # the broker does not yet coordinate the new group
+        if error.args[0].code() in NOT_YET:
+            return False
         raise
     members = [member for member in group.members if member.assignment.topic_partitions]
     return group.state == ConsumerGroupState.STABLE and len(members) == SAMPLERS
