@@ -68,7 +68,7 @@ unit: $(VENV)/installed ## run the unit tests, which need no other program (a mi
 	@HYPOTHESIS_PROFILE=dev $(RUN) -m pytest tests/unit --quiet --numprocesses=2 --dist=worksteal -p no:schemathesis
 
 # The types are checked with the tests.
-test: lint ## check the code, run the tests, including those on the local cluster (20 minutes)
+test: lint ## check the code, run the tests, including those on the local cluster (15 minutes)
 	@$(RUN) -m tests
 
 nightly: $(VENV)/installed ## run all tests, also the long ones, with 3,000 examples for each property (3 hours)

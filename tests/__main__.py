@@ -42,7 +42,7 @@ DOWN: Final = ("down", (sys.executable, "-m", "cli", "down"))
 LIFE_CYCLE: Final = ("life cycle", (*PYTEST, "tests/cluster/local"))
 WITHOUT_NIGHTLY: Final = ("-m", "not nightly")
 
-DURATION: Final = {"test": "20 minutes", "nightly": "3 hours"}
+DURATION: Final = {"test": "15 minutes", "nightly": "3 hours"}
 """On 2 cores, with the packages and images in the caches."""
 
 
