@@ -269,17 +269,10 @@ def test_logs_are_redacted_in_bodies_and_attributes(tmp_path: Path, own_distribu
             queue_size=10_000,
             own_distribution=own_distribution,
         )
-        collector = CollectorProcess(tmp_path / "collector", render(pipeline))
-        collector.start()
-        try:
-            sent = {
-                "resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": [record, nested, listed, plain]}]}]
-            }
-            headers = {"authorization": f"Bearer {TOKEN}"}
-            CLIENT.post(f"{collector.http}/v1/logs", json=sent, headers=headers, timeout=10).raise_for_status()
-            (stored,) = poll_until("the request in the store", lambda: requests)
-        finally:
-            collector.kill()
+        sent = {
+            "resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": [record, nested, listed, plain]}]}]
+        }
+        stored = stored_of(tmp_path / "collector", pipeline, "logs", sent, requests)
     assert b"PLANTED" not in stored
     assert b"mail to **** failed" in stored
     assert b"kept" in stored
@@ -312,14 +305,7 @@ def test_labels_of_metrics_are_redacted_inside_of_maps(tmp_path: Path, own_distr
             queue_size=10_000,
             own_distribution=own_distribution,
         )
-        collector = CollectorProcess(tmp_path / "collector", render(pipeline))
-        collector.start()
-        try:
-            headers = {"authorization": f"Bearer {TOKEN}"}
-            CLIENT.post(f"{collector.http}/v1/metrics", json=sent, headers=headers, timeout=10).raise_for_status()
-            (stored,) = poll_until("the request in the store", lambda: requests)
-        finally:
-            collector.kill()
+        stored = stored_of(tmp_path / "collector", pipeline, "metrics", sent, requests)
     assert b"PLANTED" not in stored
     assert (stored.count(b"form.password"), stored.count(b"****"), b"redaction." in stored) == (3, 3, False)
 
@@ -338,6 +324,19 @@ def test_maps_inside_each_other_take_no_memory(
     span = wire.sized(b"\x0a", b"\x01" * 16) + wire.sized(b"\x12", b"\x01" * 8) + pair
     (shown,) = sent_through(collector, store, wire.sized(b"\x0a", wire.sized(b"\x12", wire.sized(b"\x12", span))))
     assert shown["attributes"] == [{"key": "x" + ".0" * 32, "value": {"stringValue": "[cut]"}}]
+
+
+def stored_of(directory: Path, pipeline: Pipeline, signal: str, sent: dict[str, Any], requests: list[bytes]) -> bytes:
+    """Send a request to a Collector, and return what it sends on, which a store appends to `requests`."""
+    collector = CollectorProcess(directory, render(pipeline))
+    collector.start()
+    try:
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        CLIENT.post(f"{collector.http}/v1/{signal}", json=sent, headers=headers, timeout=10).raise_for_status()
+        (stored,) = poll_until("the request in the store", lambda: requests)
+    finally:
+        collector.kill()
+    return stored
 
 
 @contextmanager
