@@ -154,15 +154,7 @@ class KafkaBrokers:
 
     def run(self, program: str, *arguments: str) -> str:
         """Runs one of Kafka's own programs, and returns its output."""
-        command = [
-            "java",
-            "-Xmx64m",
-            *kafka_programs.options(self._class_path),
-            "-cp",
-            self._class_path,
-            program,
-            *arguments,
-        ]
+        command = self._java(64, program, *arguments)
         result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout
@@ -186,7 +178,10 @@ class KafkaBrokers:
         return self._directory / f"{endpoints.KAFKA}-{ordinal}.properties"
 
     def _process(self, name: str, ordinal: int) -> ServerProcess:
-        configuration = str(self._configuration(ordinal))
-        options = ["-Xmx256m", *kafka_programs.options(self._class_path)]
-        command = ["java", *options, "-cp", self._class_path, "kafka.Kafka", configuration]
+        command = self._java(256, "kafka.Kafka", str(self._configuration(ordinal)))
         return ServerProcess(name, command, self._directory)
+
+    def _java(self, heap: int, program: str, *arguments: str) -> list[str]:
+        """Returns the command line of a program, whose heap has at most so many MiB."""
+        options = (f"-Xmx{heap}m", *kafka_programs.options(self._class_path))
+        return ["java", *options, "-cp", self._class_path, program, *arguments]
